@@ -1,0 +1,186 @@
+"""The plan: what nginx shall do, in plain data that knows neither Kubernetes nor nginx's syntax.
+
+Everything is frozen and sorted, so equal plans are equal values and give equal bytes. Both renderers read only this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def stable_id(*parts: str) -> str:
+    """Return a short hash that names a thing in files and variables, where no user's text may appear."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, order=True)
+class Endpoint:
+    """One address that serves a backend."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A backend with at least one endpoint. `id` is a hash; pools are never shared between plain and TLS connections."""
+
+    id: str
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate chain and its key, checked to belong together."""
+
+    id: str
+    pem: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What access logs and metrics call a route by."""
+
+    namespace: str = ""
+    ingress: str = ""
+    service: str = ""
+    port: str = ""
+
+    @property
+    def upstream_name(self) -> str:
+        """Upstream's name of a backend in access logs, which log parsers depend on."""
+        return f"{self.namespace}-{self.service}-{self.port}" if self.service else ""
+
+
+@dataclass(frozen=True)
+class RouteSettings:
+    """What an Ingress may set for its own routes; None means the gateway's setting."""
+
+    tls_redirect: bool = False
+    body_size: str | None = None
+    connect_timeout: str | None = None
+    read_timeout: str | None = None
+    send_timeout: str | None = None
+    upstream_host: str | None = None
+    upstream_tls: bool = False
+
+
+@dataclass(frozen=True)
+class Route:
+    """Requests for one path: either to an upstream, or answered with `status` when there is none."""
+
+    path: str
+    exact: bool
+    upstream: str | None
+    status: int = 503
+    labels: Labels = Labels()
+    settings: RouteSettings = RouteSettings()
+    owner: str = ""
+
+    @property
+    def sort_key(self) -> tuple[str, bool]:
+        """Order by path, the exact route before the prefix."""
+        return (self.path, not self.exact)
+
+
+@dataclass(frozen=True)
+class Server:
+    """One host: `host` is a name, `*.name` for exactly one label more, or "" for every host that no other server has."""
+
+    id: str
+    host: str
+    routes: tuple[Route, ...]
+    certificate: str | None = None
+    tls: bool = False
+    tls_owner: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for all hosts; the names are those of the ConfigMap's keys with underscores."""
+
+    use_forwarded_headers: bool
+    compute_full_forwarded_for: bool
+    forwarded_for_header: str
+    proxy_real_ip_cidr: tuple[str, ...]
+    enable_real_ip: bool
+    use_proxy_protocol: bool
+    proxy_body_size: str
+    proxy_connect_timeout: str
+    proxy_read_timeout: str
+    proxy_send_timeout: str
+    proxy_buffer_size: str
+    proxy_buffers_number: int
+    proxy_buffering: str
+    proxy_request_buffering: str
+    proxy_next_upstream: str
+    proxy_next_upstream_timeout: str
+    proxy_next_upstream_tries: int
+    client_header_buffer_size: str
+    client_header_timeout: str
+    client_body_buffer_size: str
+    client_body_timeout: str
+    large_client_header_buffers: str
+    keep_alive: str
+    keep_alive_requests: int
+    use_http2: bool
+    use_gzip: bool
+    gzip_level: int
+    gzip_min_length: int
+    gzip_types: tuple[str, ...]
+    upstream_keepalive_connections: int
+    upstream_keepalive_timeout: str
+    upstream_keepalive_requests: int
+    upstream_keepalive_time: str
+    worker_processes: str
+    max_worker_connections: int
+    worker_shutdown_timeout: str
+    server_name_hash_max_size: int
+    server_name_hash_bucket_size: int
+    map_hash_bucket_size: int
+    ssl_protocols: str
+    ssl_ciphers: str
+    http_redirect_code: int
+    hsts: bool
+    hsts_max_age: int
+    hsts_include_subdomains: bool
+    hsts_preload: bool
+    ssl_reject_handshake: bool
+    log_format_upstream: str
+    log_format_escape_json: bool
+    error_log_level: str
+    disable_access_log: bool
+    server_tokens: bool
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, Any]) -> Settings:
+        """Pick the settings out of the ConfigMap's typed values."""
+        return cls(**{item.name: values[item.name.replace("_", "-")] for item in dataclasses.fields(cls)})
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the nginx that will read the text is like: its version, how many workers fit, and its ports."""
+
+    http_port: int = 80
+    https_port: int = 443
+    status_port: int = 10246
+    ipv6: bool = False
+    cpus: int = 1
+    nginx_version: tuple[int, ...] = (1, 26, 3)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a renderer needs. `servers` holds exactly one with host "" (the default server)."""
+
+    machine: Machine
+    settings: Settings
+    servers: tuple[Server, ...]
+    upstreams: tuple[Upstream, ...]
+    certificates: tuple[Certificate, ...]
+    default_certificate: str

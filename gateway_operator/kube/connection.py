@@ -1,0 +1,88 @@
+"""The one place that imports the Kubernetes client library.
+
+The library finds credentials (kubeconfig, the pod's own) and renews them; requests and answers stay raw JSON, because
+its typed models are slow under watch load.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from gateway_operator.errors import ConfigError, Unavailable
+
+_IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_USERS_FILE = Path("~/.kube/config")
+
+
+class Connection:
+    """Credentials and a pool of connections to one API server."""
+
+    def __init__(self, configuration: Any) -> None:
+        # Python 3.13 checks certificates more strictly than the CAs of many live clusters (no key usage) allow.
+        configuration.disable_strict_ssl_verification = True
+        self._configuration = configuration
+        self._client = client.ApiClient(configuration)
+
+    @classmethod
+    async def open(cls, kubeconfig: Path | None, context: str | None) -> Connection:
+        """Find credentials: the file given, $KUBECONFIG, the pod's own, the user's file. Raises ConfigError."""
+        configuration = client.Configuration()
+        file = kubeconfig or _default_file()
+        try:
+            if file is None:
+                config.load_incluster_config(client_configuration=configuration)
+            else:
+                await config.load_kube_config(str(file), context=context, client_configuration=configuration)
+        except (config.ConfigException, OSError) as error:
+            raise ConfigError(f"no credentials for a cluster: {file or _IN_CLUSTER}: {error}") from error
+        return cls(configuration)
+
+    @property
+    def host(self) -> str:
+        """The API server's URL."""
+        return str(self._configuration.host)
+
+    @property
+    def configuration(self) -> Any:
+        """The library's configuration: host, CA, certificate and token sources."""
+        return self._configuration
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        body: Any,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - handed to aiohttp, which enforces it
+    ) -> aiohttp.ClientResponse:
+        """Send one request and return the answer with its body unread. Raises Unavailable when there is none."""
+        sent = dict(headers)
+        await self._client.update_params_for_auth(sent, [], ["BearerToken"], path, method, body)
+        url = f"{self.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        try:
+            answer = await self._client.call_api(method, url, header_params=sent, body=body, _request_timeout=timeout)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            text = str(error) or type(error).__name__
+            raise Unavailable(0, "Unreachable", f"{self.host} can't be reached: {text}") from error
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+def _default_file() -> Path | None:
+    """Where credentials are when nobody says: None means the pod's own."""
+    if os.environ.get("KUBECONFIG"):
+        return Path(os.environ["KUBECONFIG"])
+    return None if _IN_CLUSTER.exists() else _USERS_FILE.expanduser()

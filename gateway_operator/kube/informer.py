@@ -1,0 +1,123 @@
+"""Keeps a local copy of one kind's objects, and says what changed.
+
+It is the only loop that lists and watches. A watch that ends is taken up again where it stopped; one that is too old
+(410 Gone) begins with a new list, and what vanished between the two lists is reported as deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gateway_operator.errors import ApiError, Gone, KindNotServed
+from gateway_operator.kube.api import Api
+from gateway_operator.kube.objects import Resource
+from gateway_operator.telemetry import get_logger
+
+log = get_logger(__name__)
+
+Key = tuple[str, str]
+OnEvent = Callable[[str, dict[str, Any], dict[str, Any] | None], None]
+_FIRST_DELAY = 0.2
+_LAST_DELAY = 15.0
+_GOOD_STREAM = 5.0  # seconds after which a stream counts as healthy and the delay starts small again
+
+
+def key_of(obj: dict[str, Any]) -> Key:
+    """Return (namespace or "", name)."""
+    meta = obj["metadata"]
+    return meta.get("namespace", ""), meta["name"]
+
+
+class Informer:
+    """A watched kind. `on_event(type, object, previous)` is called for ADDED, MODIFIED and DELETED, in order."""
+
+    def __init__(
+        self,
+        api: Api,
+        res: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self.res = res
+        self.store: dict[Key, dict[str, Any]] = {}
+        self.synced = asyncio.Event()
+        self.error: str | None = None
+        self.last_contact = time.monotonic()
+        self._api = api
+        self._namespace = namespace
+        self._selectors: dict[str, Any] = {
+            "label_selector": label_selector,
+            "field_selector": field_selector,
+            "metadata_only": metadata_only,
+        }
+        self._on_event = on_event
+        self._version = ""
+
+    async def run(self) -> None:
+        """List and watch until cancelled; errors are kept in `error`, logged once, and tried again."""
+        delay = _FIRST_DELAY
+        while True:
+            started = time.monotonic()
+            try:
+                await self._follow()
+            except (ApiError, KindNotServed) as error:
+                self._note(error)
+            if time.monotonic() - started > _GOOD_STREAM:
+                delay = _FIRST_DELAY
+            if self.error is None:
+                continue  # the server ended a healthy stream, as it does every few minutes
+            await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
+            delay = min(delay * 2, _LAST_DELAY)
+
+    async def _follow(self) -> None:
+        if not self._version:
+            await self._relist()
+        stream = self._api.watch(self.res, self._namespace, resource_version=self._version, **self._selectors)
+        async for event in stream:
+            self._healthy()
+            self._version = event.object["metadata"]["resourceVersion"]
+            if event.type != "BOOKMARK":
+                self._take(event.type, event.object)
+        self._healthy()
+
+    async def _relist(self) -> None:
+        listing = await self._api.list(self.res, self._namespace, **self._selectors)
+        seen = {key_of(item): item for item in listing.items}
+        for key in [key for key in self.store if key not in seen]:
+            self._take("DELETED", self.store[key])
+        for key, item in seen.items():
+            known = self.store.get(key)
+            if known is None or known["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
+                self._take("MODIFIED" if known else "ADDED", item)
+        self._version = listing.resource_version
+        self._healthy()
+        self.synced.set()
+
+    def _take(self, type_: str, obj: dict[str, Any]) -> None:
+        key = key_of(obj)
+        previous = self.store.pop(key, None) if type_ == "DELETED" else self.store.get(key)
+        if type_ != "DELETED":
+            self.store[key] = obj
+        if self._on_event:
+            self._on_event(type_, obj, previous)
+
+    def _healthy(self) -> None:
+        if self.error:
+            log.info("watch works again", kind=self.res.kind, namespace=self._namespace)
+        self.error = None
+        self.last_contact = time.monotonic()
+
+    def _note(self, error: ApiError | KindNotServed) -> None:
+        if isinstance(error, Gone):
+            self._version = ""
+        if str(error) != self.error:
+            log.warning("watch interrupted", kind=self.res.kind, namespace=self._namespace, error=str(error))
+        self.error = str(error)

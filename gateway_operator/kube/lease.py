@@ -1,0 +1,168 @@
+"""Leader election by a coordination.k8s.io Lease.
+
+The lease is renewed outside the work that it guards, and the work is cancelled before the lease can run out, so that
+two replicas never act at once, also when the API server is away. Times are compared with this process's own clock
+since the lease was last seen to change, never with the other's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway_operator.errors import ApiError, Conflict, NotFound
+from gateway_operator.kube.api import Api
+from gateway_operator.kube.objects import Resource
+from gateway_operator.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", namespaced=True)
+_MARGIN = 2 / 3  # of the duration: the work has the last third to stop
+
+
+class LeaseElector:
+    """One candidate for one lease. `duration` and `renew_every` are seconds."""
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        duration: float = 15.0,
+        renew_every: float = 5.0,
+        labels: dict[str, str] | None = None,
+    ) -> None:
+        self.identity = identity
+        self.leading = asyncio.Event()
+        self._api = api
+        self._namespace = namespace
+        self._name = name
+        self._duration = duration
+        self._renew_every = renew_every
+        self._labels = labels or {}
+        self._seen_version = ""
+        self._seen_at = 0.0
+        self._renewed_at = 0.0
+
+    @property
+    def is_leader(self) -> bool:
+        """True while the lease is ours and can't have run out."""
+        return self.leading.is_set() and time.monotonic() - self._renewed_at < self._duration * _MARGIN
+
+    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the lease, run `lead()` while it is ours, and wait again when it was lost; until cancelled.
+
+        Returns when `lead()` returns by itself. An error of `lead()` is raised.
+        """
+        while True:
+            while not await self._try():  # noqa: ASYNC110 - only the API server knows when it is free
+                await asyncio.sleep(self._renew_every * random.uniform(0.4, 0.8))  # noqa: S311
+            self.leading.set()
+            log.info("leading", lease=self._name, identity=self.identity)
+            try:
+                if await self._lead(lead):
+                    return
+            finally:
+                self.leading.clear()
+                await asyncio.shield(self._release())
+            log.warning("lease lost", lease=self._name, identity=self.identity)
+
+    async def _lead(self, lead: Callable[[], Awaitable[None]]) -> bool:
+        """Run the work beside the renewals; True when it ended by itself."""
+        work = asyncio.ensure_future(lead())
+        renewals = asyncio.ensure_future(self._renew())
+        try:
+            await asyncio.wait({work, renewals}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+                return True
+            return False
+        finally:
+            for task in (work, renewals):
+                task.cancel()
+            await asyncio.gather(work, renewals, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        """Renew for as long as that succeeds in time."""
+        while time.monotonic() - self._renewed_at < self._duration * _MARGIN:
+            await asyncio.sleep(min(self._renew_every, self._duration * _MARGIN / 3))
+            left = self._renewed_at + self._duration * _MARGIN - time.monotonic()
+            try:
+                held = await asyncio.wait_for(self._try(), max(left, 0.1))
+            except TimeoutError:
+                return
+            if not held and self._holder not in {"", self.identity}:
+                return
+
+    async def _try(self) -> bool:
+        """Take or renew the lease once; False when another holds it or the API server doesn't answer."""
+        asked_at = time.monotonic()
+        try:
+            lease = await self._read()
+            if lease and not self._may_take(lease):
+                return False
+            await self._write(lease)
+        except Conflict:
+            return False
+        except ApiError as error:
+            log.warning("lease can't be renewed", lease=self._name, error=str(error))
+            return False
+        self._renewed_at = asked_at
+        return True
+
+    async def _read(self) -> dict[str, Any] | None:
+        try:
+            lease = await self._api.get(_LEASES, self._name, self._namespace)
+        except NotFound:
+            self._holder = ""
+            return None
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._seen_version:
+            self._seen_version, self._seen_at = version, time.monotonic()
+        self._holder = lease.get("spec", {}).get("holderIdentity") or ""
+        return lease
+
+    _holder = ""
+
+    def _may_take(self, lease: dict[str, Any]) -> bool:
+        spec = lease.get("spec", {})
+        if self._holder in {"", self.identity}:
+            return True
+        return time.monotonic() - self._seen_at > float(spec.get("leaseDurationSeconds") or self._duration)
+
+    async def _write(self, lease: dict[str, Any] | None) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        old = (lease or {}).get("spec", {})
+        mine = old.get("holderIdentity") == self.identity
+        spec = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": int(self._duration),
+            "acquireTime": old.get("acquireTime") if mine else now,
+            "renewTime": now,
+            "leaseTransitions": int(old.get("leaseTransitions") or 0) + (0 if mine or not lease else 1),
+        }
+        if lease:
+            written = await self._api.replace(_LEASES, lease | {"spec": spec}, self._namespace)
+        else:
+            meta = {"name": self._name, "namespace": self._namespace, "labels": self._labels}
+            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
+            written = await self._api.create(_LEASES, body, self._namespace)
+        self._seen_version, self._seen_at = written["metadata"]["resourceVersion"], time.monotonic()
+        self._holder = self.identity
+
+    async def _release(self) -> None:
+        """Give the lease up, so that the next replica needn't wait for its end."""
+        try:
+            lease = await asyncio.wait_for(self._read(), 2)
+            if lease and self._holder == self.identity:
+                spec = lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
+                await asyncio.wait_for(self._api.replace(_LEASES, lease | {"spec": spec}, self._namespace), 2)
+        except (ApiError, TimeoutError) as error:
+            log.info("lease not released", lease=self._name, error=str(error) or "timeout")

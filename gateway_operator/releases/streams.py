@@ -1,0 +1,245 @@
+"""Event streams of custom resources, by kopf.
+
+kopf gives what is hard in a watch: relisting, bookmarks, silent connections, fresh credentials. Nothing else of it is
+used: no handlers with state, no finalizers, annotations, peering or Events.
+
+Each row is a kopf operator of its own, so that a missing CRD or a lacking right ends one row and not all. They live on
+a loop in a thread of their own (kopf's documented way of embedding), because on the main thread kopf replaces the
+process's signal handlers, and at its end it cancels every task that began after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Future
+from typing import Any
+
+import kopf
+
+from gateway_operator.errors import ApiError, GatewayOperatorError, KindNotServed, NotFound
+from gateway_operator.kube import Api, Resource
+from gateway_operator.releases.crds import check_crd
+from gateway_operator.releases.queue import backoff, jittered
+from gateway_operator.releases.rows import OnEvent, Row, StoreKey, store_key
+from gateway_operator.releases.watches import Watch
+from gateway_operator.telemetry import get_logger
+
+Login = Callable[[], kopf.ConnectionInfo]
+
+_ASK_AGAIN = 2.0  # for a kind that isn't served yet
+_ASK_AGAIN_REFUSED = 10.0
+_FIRST_VIEW = 5.0  # how long kopf may take to tell what a list has shown
+_STOP = 3.0
+_log = get_logger(__name__)
+
+
+class Streams:
+    """All rows, kept running."""
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        login: Login,
+        watches: Iterable[Watch],
+        on_event: OnEvent,
+        namespaces: tuple[str, ...] = (),
+        adopt_crds: bool = False,
+        helm_runs: int = 4,
+    ) -> None:
+        self._api = api
+        self._login = login
+        self._namespaces = namespaces
+        self._adopt = adopt_crds
+        self.rows = {w.key: Row(w, on_event, helm_runs=helm_runs) for w in watches}
+        self._thread = _LoopThread()
+
+    async def run(self) -> None:
+        """Serve every row until cancelled."""
+        self._thread.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for row in self.rows.values():
+                    group.create_task(self._keep(row), name=f"row {row.watch}")
+        finally:
+            await asyncio.shield(self._thread.stop())
+
+    async def _keep(self, row: Row) -> None:
+        failures = 0
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                await self._serve(row)
+            except KindNotServed as error:
+                delay = self._report(row, str(error), _ASK_AGAIN, waits=True)
+            except _Refused as error:
+                delay = self._report(row, str(error), _ASK_AGAIN_REFUSED, waits=True)
+            except (GatewayOperatorError, Exception) as error:  # noqa: BLE001 - kopf's errors have no common base
+                failures = 1 if asyncio.get_running_loop().time() - started > backoff(failures) * 2 else failures + 1
+                delay = self._report(row, f"{type(error).__name__}: {error}", jittered(backoff(failures, limit=30)))
+            await asyncio.sleep(delay)
+
+    def _report(self, row: Row, problem: str, delay: float, *, waits: bool = False) -> float:
+        if row.problem != problem:
+            _log.warning("row is not served", row=str(row.watch), problem=problem)
+        row.problem, row.waits = problem, waits
+        row.synced.clear()
+        return delay
+
+    async def _serve(self, row: Row) -> None:
+        """Run one row's stream until it fails."""
+        row.resource = resource = await self._api.resource(row.watch.api_version, row.watch.kind)
+        if refusal := await check_crd(self._api, row.watch, resource, adopt=self._adopt):
+            raise _Refused(refusal)
+        stream = asyncio.wrap_future(self._thread.submit(self._stream(row, resource, asyncio.get_running_loop())))
+        first = asyncio.create_task(self._first_view(row), name=f"first view {row.watch}")
+        try:
+            await asyncio.wait({stream, first}, return_when=asyncio.FIRST_COMPLETED)
+            if first.done():
+                first.result()
+            await stream
+        finally:
+            first.cancel()
+            stream.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await first
+
+    async def _first_view(self, row: Row) -> None:
+        await self.compare(row, patience=_FIRST_VIEW)
+        row.problem, row.waits = None, False
+        row.synced.set()
+        _log.info("row is served", row=str(row.watch), objects=len(row.store))
+
+    async def _stream(self, row: Row, resource: Resource, loop: asyncio.AbstractEventLoop) -> None:
+        """Run kopf for one row; on the thread's loop."""
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)  # type: ignore[arg-type]
+        async def login(**_: Any) -> kopf.ConnectionInfo:
+            return self._login()
+
+        @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)
+        async def seen(event: Any, **_: Any) -> None:
+            loop.call_soon_threadsafe(row.take, event["type"], event["object"])
+
+        tasks = await kopf.spawn_tasks(
+            registry=registry,
+            settings=_settings(row.watch),
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+        )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            raise RuntimeError("kopf's stream ended")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def compare(self, row: Row, *, patience: float = 1.0) -> None:
+        """Compare what the streams told with a list of names, and mend the difference. Raises ApiError."""
+        listed = await self._names(row)
+        deadline = asyncio.get_running_loop().time() + patience
+        while listed - row.store.keys() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)  # noqa: ASYNC110 - events of another loop
+        for key in listed ^ row.store.keys():
+            await self._settle(row, key, listed=key in listed)
+
+    async def _names(self, row: Row) -> set[StoreKey]:
+        assert row.resource is not None  # noqa: S101 - set before any stream
+        scopes: tuple[str | None, ...] = (self._namespaces or (None,)) if row.resource.namespaced else (None,)
+        found: set[StoreKey] = set()
+        for scope in scopes:
+            listing = await self._api.list(row.resource, scope, label_selector=row.watch.selector, metadata_only=True)
+            found.update(store_key(item) for item in listing.items)
+        return found
+
+    async def _settle(self, row: Row, key: StoreKey, *, listed: bool) -> None:
+        """Ask about one object that list and stream tell differently."""
+        assert row.resource is not None  # noqa: S101
+        try:
+            obj = await self._api.get(row.resource, key[1], key[0] or None)
+        except NotFound:
+            if gone := row.store.get(key):
+                row.take("DELETED", gone)
+            return
+        if listed:
+            row.take("MODIFIED", obj)
+
+    async def compare_for_ever(self, row: Row, period: float) -> None:
+        """Compare once in a while: a watch can lose a deletion."""
+        while True:
+            await asyncio.sleep(jittered(period))
+            if row.synced.is_set():
+                try:
+                    await self.compare(row)
+                except ApiError as error:
+                    _log.warning("comparing with the API server failed", row=str(row.watch), error=str(error))
+
+
+class _Refused(GatewayOperatorError):
+    """The CRD belongs to somebody else."""
+
+
+def _settings(watch: Watch) -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.process.ultimate_exiting_timeout = None  # it would kill the process ten minutes after a restarted row
+    settings.watching.chunk_size = 500
+    settings.watching.server_timeout = 300
+    settings.watching.reconnect_backoff = 0.5
+    settings.networking.error_backoffs = (1, 1, 2, 3, 5)
+    settings.queueing.idle_timeout = 1.0
+    settings.queueing.exit_timeout = 0.5
+    if watch.selector:
+        settings.watching.label_selectors[kopf.EVERYTHING] = watch.selector
+    return settings
+
+
+class _LoopThread:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._main, name="kopf", daemon=True)
+        self._futures: set[Future[None]] = set()
+
+    def start(self) -> None:
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it misses signals; they are ours
+        self._thread.start()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def submit(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    async def stop(self) -> None:
+        """Cancel what runs, and end the thread."""
+        if not self._thread.is_alive():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP):
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join, _STOP)
+
+
+async def _cancel_all() -> None:
+    tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
