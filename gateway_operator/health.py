@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -29,7 +29,7 @@ class HealthServer:
         self._report = report
         self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> HealthServer:
+    async def __aenter__(self) -> Self:
         """Start listening. Raises ConfigError when a port is taken."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)

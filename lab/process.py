@@ -76,7 +76,8 @@ class Daemons:
         pid = self.pid(name)
         if pid is not None:
             end(pid, first=signal.SIGKILL if kill else signal.SIGTERM, patience=patience, reap=self.alive_check(name))
-        self._children.pop(name, None)
+        if child := self._children.pop(name, None):
+            child.wait()  # it is gone, but not yet reaped
         self._pid_file(name).unlink(missing_ok=True)
 
     def alive_check(self, name: str) -> Callable[[], bool]:

@@ -15,7 +15,7 @@ from gateway_operator.kube.discovery import Discovery
 from gateway_operator.kube.objects import Listing, Resource, WatchEvent
 
 _JSON = "application/json"
-_METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"

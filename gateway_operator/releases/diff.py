@@ -121,7 +121,7 @@ def _names_item(key: str, item: Any, index: int) -> bool:
     except ValueError:
         return False
     if kind == "k":
-        return isinstance(item, dict) and all(item.get(k) == v for k, v in value.items())
+        return isinstance(item, dict) and isinstance(value, dict) and all(item.get(k) == v for k, v in value.items())
     return kind == "v" and bool(value == item)
 
 

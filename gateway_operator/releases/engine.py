@@ -17,7 +17,7 @@ from gateway_operator.releases.dependents import Dependents
 from gateway_operator.releases.drift import DriftCorrector
 from gateway_operator.releases.helm import HelmOptions, open_helm
 from gateway_operator.releases.kinds import KINDS, KindLogic
-from gateway_operator.releases.login import login_from
+from gateway_operator.releases.login import login_of
 from gateway_operator.releases.manifests import Manifests
 from gateway_operator.releases.objects import ObjectId
 from gateway_operator.releases.queue import Key, WorkQueue
@@ -94,7 +94,7 @@ class Engine:
             concurrency=self._settings.max_concurrent_reconciles,
         )
         async with open_helm(options) as helm:
-            running = _Running(self._api, self._settings, self.watches, self._kinds, self._context)
+            running = _Running(self._api, self._settings, self.watches, self._kinds)
             tools = running.tools(helm, self._recorder)
             self._running = running
             try:
@@ -123,7 +123,6 @@ class _Running:
         settings: OperatorSettings,
         watches: tuple[Watch, ...],
         kinds: Mapping[tuple[str, str], KindLogic],
-        context: str | None,
     ) -> None:
         self._api = api
         self._settings = settings
@@ -132,7 +131,7 @@ class _Running:
         self.claims = Claims(self.index)
         self.streams = Streams(
             api,
-            login=login_from(settings.kubeconfig, context),
+            login=login_of(api),
             watches=watches,
             on_event=self._on_row,
             namespaces=settings.watch_namespaces,

@@ -142,7 +142,7 @@ class Reconciler:
     def _tell_plan(self, obj: Object, plan: ReleasePlan) -> None:
         """Give Events for what the last status didn't say yet."""
         status = obj.get("status") or {}
-        accepted = next((c for c in status.get("conditions") or [] if c.get("type") == "Accepted"), {})
+        accepted: dict[str, Any] = next((c for c in status.get("conditions") or [] if c.get("type") == "Accepted"), {})
         refusal = plan.refusal
         if refusal and (accepted.get("reason"), accepted.get("message")) != (refusal.reason, refusal.message):
             self._tools.recorder.event(obj, type_="Warning", reason=refusal.reason, message=refusal.message)

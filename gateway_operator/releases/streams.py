@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -23,12 +23,11 @@ import kopf
 from gateway_operator.errors import ApiError, GatewayOperatorError, KindNotServed, NotFound
 from gateway_operator.kube import Api, Resource
 from gateway_operator.releases.crds import check_crd
+from gateway_operator.releases.login import Login
 from gateway_operator.releases.queue import backoff, jittered
 from gateway_operator.releases.rows import OnEvent, Row, StoreKey, store_key
 from gateway_operator.releases.watches import Watch
 from gateway_operator.telemetry import get_logger
-
-Login = Callable[[], kopf.ConnectionInfo]
 
 _ASK_AGAIN = 2.0  # for a kind that isn't served yet
 _ASK_AGAIN_REFUSED = 10.0
@@ -74,7 +73,7 @@ class Streams:
             started = asyncio.get_running_loop().time()
             try:
                 await self._serve(row)
-            except KindNotServed as error:
+            except (KindNotServed, NotFound) as error:
                 delay = self._report(row, str(error), _ASK_AGAIN, waits=True)
             except _Refused as error:
                 delay = self._report(row, str(error), _ASK_AGAIN_REFUSED, waits=True)
@@ -118,9 +117,9 @@ class Streams:
         """Run kopf for one row; on the thread's loop."""
         registry = kopf.OperatorRegistry()
 
-        @kopf.on.login(registry=registry)  # type: ignore[arg-type]
+        @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.ConnectionInfo:
-            return self._login()
+            return await self._login()
 
         @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)
         async def seen(event: Any, **_: Any) -> None:
@@ -148,7 +147,7 @@ class Streams:
         listed = await self._names(row)
         deadline = asyncio.get_running_loop().time() + patience
         while listed - row.store.keys() and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - events of another loop
+            await asyncio.sleep(0.02)
         for key in listed ^ row.store.keys():
             await self._settle(row, key, listed=key in listed)
 
@@ -233,13 +232,16 @@ class _LoopThread:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP):
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop))
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_end_all(), self._loop))
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join, _STOP)
 
 
-async def _cancel_all() -> None:
-    tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+async def _end_all() -> None:
+    """Let what was cancelled finish (a second cancel would keep kopf from closing its sessions), then insist."""
+    tasks = {t for t in asyncio.all_tasks() if t is not asyncio.current_task()}
+    if tasks:
+        _, tasks = await asyncio.wait(tasks, timeout=_STOP / 2)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,7 +12,12 @@ from gateway_operator.releases.chart import ChartError, load_chart
 def test_directory_is_loaded(chart):
     """Name, version, defaults."""
     loaded = load_chart(chart)
-    assert (loaded.name, loaded.version, loaded.label, loaded.values) == ("demo", "1.0.0", "demo-1.0.0", {"replicas": 1})
+    assert (loaded.name, loaded.version, loaded.label, loaded.values) == (
+        "demo",
+        "1.0.0",
+        "demo-1.0.0",
+        {"replicas": 1},
+    )
 
 
 def test_archive_has_the_digest_of_its_directory(chart, tmp_path):

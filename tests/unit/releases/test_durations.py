@@ -8,7 +8,8 @@ from gateway_operator.releases.durations import parse_duration
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("0", 0), ("1m", 60), ("10s", 10), ("1h2m3s", 3723), ("1.5s", 1.5), ("100ms", 0.1), (".5m", 30)]
+    ("text", "seconds"),
+    [("0", 0), ("1m", 60), ("10s", 10), ("1h2m3s", 3723), ("1.5s", 1.5), ("100ms", 0.1), (".5m", 30)],
 )
 def test_durations(text, seconds):
     """As time.ParseDuration reads them."""

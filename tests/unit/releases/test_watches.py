@@ -50,7 +50,12 @@ FULL = """
 def test_every_field_is_read(watches_file):
     """The Helm operator's format, typed."""
     web, other = load_watches(watches_file(FULL), env={"TAG": "1.2"})
-    assert (web.group, web.version, web.kind, web.api_version) == ("example.com", "v1alpha1", "Web", "example.com/v1alpha1")
+    assert (web.group, web.version, web.kind, web.api_version) == (
+        "example.com",
+        "v1alpha1",
+        "Web",
+        "example.com/v1alpha1",
+    )
     assert {o.text: o.value for o in web.overrides} == {
         "image.tag": "1.2",
         "replicas": 3,
@@ -99,7 +104,10 @@ ROW = "- {group: g.io, version: v1, kind: K, chart: chart, %s}"
         (ROW % "selector: {matchLabels: {a: true}}", "True is no label value"),
         (ROW % "selector: {matchExpressions: [{key: a, operator: Has}]}", "operator must be"),
         (ROW % "selector: {matchExpressions: [{key: a, operator: In}]}", "needs values"),
-        (ROW % "dryRunOption: none" + "\n" + ROW % "dryRunOption: none", "row 2 (K): kind: row 1 has this group and kind"),
+        (
+            ROW % "dryRunOption: none" + "\n" + ROW % "dryRunOption: none",
+            "row 2 (K): kind: row 1 has this group and kind",
+        ),
     ],
 )
 def test_mistakes_name_row_and_field(watches_file, text, expected):

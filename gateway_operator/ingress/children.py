@@ -1,0 +1,80 @@
+"""Child processes of a process that may be PID 1: it must reap whatever is left to it, so no library may wait in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process that was started here; `exited` gets its exit code (negative for a signal)."""
+
+    pid: int
+    exited: asyncio.Future[int]
+
+
+class Children:
+    """Starts processes and reaps all that end, also those that were inherited from a dead child."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[subprocess.Popen[bytes], asyncio.Future[int]]] = {}
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+        if os.getpid() != 1:
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def start(self, argv: Sequence[str], *, stdout: int | None = None, stderr: int | None = None) -> Child:
+        """Start a process with this one's standard streams, or those that are given."""
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)  # noqa: S603
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._known[process.pid] = (process, future)
+        return Child(process.pid, future)
+
+    async def run(self, argv: Sequence[str], *, timeout: float) -> tuple[int, str]:  # noqa: ASYNC109
+        """Run a process to its end and return its exit code and what it wrote to stderr."""
+        with tempfile.TemporaryFile() as output:
+            child = self.start(argv, stdout=subprocess.DEVNULL, stderr=output.fileno())
+            try:
+                code = await asyncio.wait_for(asyncio.shield(child.exited), timeout)
+            except TimeoutError:
+                os.kill(child.pid, signal.SIGKILL)
+                await child.exited
+                return -signal.SIGKILL, f"{argv[0]} did not end within {timeout:g} s"
+            output.seek(0)
+            return code, output.read(65536).decode(errors="replace")
+
+    def strangers(self) -> list[int]:
+        """Return our children that weren't started here: what a dead child left behind."""
+        me = str(os.getpid())
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) not in self._known:
+                with contextlib.suppress(OSError, IndexError):
+                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    if fields[1] == me and fields[0] != "Z":
+                        found.append(int(entry.name))
+        return found
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            process, future = self._known.pop(pid, (None, None))
+            if process is not None and future is not None:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                if not future.done():
+                    future.set_result(process.returncode)

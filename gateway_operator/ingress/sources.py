@@ -1,0 +1,127 @@
+"""The informers of one gateway: exactly what its rights allow, no more.
+
+With `--watch-namespace` everything is asked for in that namespace, so a namespaced Role is enough; what flags name in other
+namespaces (ConfigMap, published Service, default backend and certificate) is watched by name. Secrets are watched by the
+field selector `type=kubernetes.io/tls`: one stream instead of a request per name, and no other Secret reaches this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway_operator.ingress.classes import is_ours
+from gateway_operator.ingress.options import IngressOptions
+from gateway_operator.ingress.snapshot import Key, Snapshot, group_slices
+from gateway_operator.kube import Api, Informer, Resource
+
+INGRESSES = Resource("networking.k8s.io", "v1", "Ingress", "ingresses", namespaced=True)
+CLASSES = Resource("networking.k8s.io", "v1", "IngressClass", "ingressclasses", namespaced=False)
+SERVICES = Resource("", "v1", "Service", "services", namespaced=True)
+SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", namespaced=True)
+SECRETS = Resource("", "v1", "Secret", "secrets", namespaced=True)
+CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", namespaced=True)
+PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
+NODES = Resource("", "v1", "Node", "nodes", namespaced=False)
+
+
+class Sources:
+    """Local copies of all objects that the gateway looks at; `wake` is called whenever one changes."""
+
+    def __init__(self, api: Api, options: IngressOptions, wake: Callable[[], None]) -> None:
+        self._api = api
+        self._options = options
+        self._wake = wake
+        namespace = options.watch_namespace or None
+        self._ingresses = self._informer(INGRESSES, namespace)
+        self._services = [self._informer(SERVICES, namespace)]
+        self._slices = [self._informer(SLICES, namespace)]
+        self._secrets = [self._informer(SECRETS, namespace, field_selector="type=kubernetes.io/tls")]
+        self._config = self._named(CONFIGMAPS, options.configmap)
+        self._classes = self._informer(CLASSES, None) if namespace is None else None
+        for reference in dict.fromkeys((options.publish_service, options.default_backend_service)):
+            if self._is_outside(reference):
+                self._services.append(self._named(SERVICES, reference))
+        if self._is_outside(options.default_backend_service):
+            self._slices.append(self._slices_of(options.default_backend_service))
+        if self._is_outside(options.default_ssl_certificate):
+            self._secrets.append(self._named(SECRETS, options.default_ssl_certificate))
+
+    def _informer(self, res: Resource, namespace: str | None, **selectors: Any) -> Informer:
+        return Informer(self._api, res, namespace=namespace, on_event=lambda *_: self._wake(), **selectors)
+
+    def _named(self, res: Resource, reference: str) -> Informer:
+        namespace, _, name = reference.partition("/")
+        return self._informer(res, namespace, field_selector=f"metadata.name={name}")
+
+    def _slices_of(self, reference: str) -> Informer:
+        namespace, _, name = reference.partition("/")
+        return self._informer(SLICES, namespace, label_selector=f"kubernetes.io/service-name={name}")
+
+    def _is_outside(self, reference: str) -> bool:
+        watched = self._options.watch_namespace
+        return bool(reference and watched and reference.partition("/")[0] != watched)
+
+    @property
+    def _required(self) -> list[Informer]:
+        config = [self._config] if self._options.configmap else []
+        return [self._ingresses, *self._services, *self._slices, *self._secrets, *config]
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for informer in [*self._required, *([self._classes] if self._classes else [])]:
+                group.create_task(informer.run())
+
+    async def synced(self) -> None:
+        """Wait until every copy is complete; IngressClasses are done without where they are forbidden."""
+        for informer in self._required:
+            await informer.synced.wait()
+        while self._classes and not self._classes.synced.is_set() and not self._classes_forbidden:
+            await asyncio.sleep(0.05)
+
+    @property
+    def waiting_for(self) -> str:
+        """What isn't complete yet, for people who ask why a gateway isn't ready."""
+        missing = [item for item in self._required if not item.synced.is_set()]
+        return "; ".join(f"{item.res.plural}: {item.error or 'not listed yet'}" for item in missing)
+
+    @property
+    def _classes_forbidden(self) -> bool:
+        return "Forbidden" in ((self._classes and self._classes.error) or "")
+
+    @property
+    def classes(self) -> Mapping[str, Any] | None:
+        """IngressClasses by name; None where they can't be read."""
+        if self._classes is None or not self._classes.synced.is_set():
+            return None
+        return {name: obj for (_, name), obj in self._classes.store.items()}
+
+    def snapshot(self) -> Snapshot:
+        """Take what is known now; ingresses of other controllers are left out."""
+        classes = self.classes
+        return Snapshot(
+            ingresses=tuple(o for o in self._ingresses.store.values() if is_ours(o, classes, self._options)),
+            services=_merged(self._services),
+            slices=group_slices(_merged(self._slices)),
+            secrets=_merged(self._secrets),
+            config=self.config_object.get("data") or {},
+        )
+
+    @property
+    def config_object(self) -> dict[str, Any]:
+        """The gateway's ConfigMap; empty when there is none."""
+        namespace, _, name = self._options.configmap.partition("/")
+        return self._config.store.get((namespace, name), {})
+
+    def service(self, reference: str) -> dict[str, Any] | None:
+        """One Service that a flag names."""
+        namespace, _, name = reference.partition("/")
+        return _merged(self._services).get((namespace, name))
+
+
+def _merged(informers: list[Informer]) -> dict[Key, dict[str, Any]]:
+    if len(informers) == 1:
+        return dict(informers[0].store)
+    return {key: obj for informer in informers for key, obj in informer.store.items()}

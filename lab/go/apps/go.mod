@@ -1,0 +1,3 @@
+module gateway-operator.lab/apps
+
+go 1.24

@@ -1,0 +1,239 @@
+"""The Kubernetes client against a real API server: verbs, watches that are cut, leases, Events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway_operator.errors import AlreadyExists, ConfigError, Conflict, KindNotServed, NotFound, Unavailable
+from gateway_operator.kube import Api, EventRecorder, Informer, LeaseElector, ObjectRef
+from lab.apiserver import ApiCluster
+
+
+def config_map(namespace: str, name: str = "one", **data: str) -> dict:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": data,
+    }
+
+
+async def until(condition, seconds: float = 15.0) -> None:
+    """Wait until `condition()` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(*coroutines):
+    """Run coroutines beside the block."""
+    tasks = [asyncio.ensure_future(c) for c in coroutines]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_verbs(api: Api, namespace: str) -> None:
+    """Create, read, apply, patch and delete do what they say, and errors have their class."""
+    maps = await api.resource("v1", "ConfigMap")
+    await api.create(maps, config_map(namespace, a="1"))
+    with pytest.raises(AlreadyExists):
+        await api.create(maps, config_map(namespace, a="1"))
+    await api.merge_patch(maps, "one", {"data": {"b": "2"}}, namespace)
+    await api.json_patch(maps, "one", [{"op": "remove", "path": "/data/a"}], namespace)
+    assert (await api.get(maps, "one", namespace))["data"] == {"b": "2"}
+    await api.delete(maps, "one", namespace)
+    with pytest.raises(NotFound):
+        await api.get(maps, "one", namespace)
+
+
+async def test_apply_conflict_names_the_other_manager(api: Api, namespace: str) -> None:
+    """A server-side apply that meets another owner says who owns which field."""
+    maps = await api.resource("v1", "ConfigMap")
+    await api.apply(maps, config_map(namespace, a="1"), field_manager="first")
+    with pytest.raises(Conflict) as caught:
+        await api.apply(maps, config_map(namespace, a="2"), field_manager="second")
+    assert caught.value.conflicts == [("first", ".data.a")]
+
+
+async def test_list_in_chunks_and_metadata_only(api: Api, namespace: str) -> None:
+    """A list carries apiVersion and kind, and no data when only metadata was asked for."""
+    maps = await api.resource("v1", "ConfigMap")
+    for index in range(3):
+        await api.create(maps, config_map(namespace, f"map-{index}", a="1"))
+    listing = await api.list(maps, namespace, metadata_only=True)
+    names = {item["metadata"]["name"] for item in listing.items}
+    assert {"map-0", "map-1", "map-2"} <= names
+    assert all(item["kind"] == "ConfigMap" and "data" not in item for item in listing.items)
+
+
+async def test_unknown_kind(api: Api) -> None:
+    """A kind that nobody serves is an error of its own, with what to do."""
+    with pytest.raises(KindNotServed, match="install its CustomResourceDefinition"):
+        await api.resource("example.org/v1", "Nothing")
+
+
+async def test_no_credentials(tmp_path: Path) -> None:
+    """A kubeconfig that isn't there is named."""
+    with pytest.raises(ConfigError, match="absent"):
+        await Api.connect(tmp_path / "absent")
+
+
+async def test_informer_follows_changes(api: Api, namespace: str) -> None:
+    """Added, changed and deleted objects are reported once each, in order."""
+    maps = await api.resource("v1", "ConfigMap")
+    seen: list[tuple[str, str]] = []
+    informer = Informer(
+        api,
+        maps,
+        namespace=namespace,
+        field_selector="metadata.name=one",
+        on_event=lambda type_, obj, _previous: seen.append((type_, obj["metadata"]["name"])),
+    )
+    async with running(informer.run()):
+        await asyncio.wait_for(informer.synced.wait(), 10)
+        await api.create(maps, config_map(namespace, a="1"))
+        await api.merge_patch(maps, "one", {"data": {"a": "2"}}, namespace)
+        await api.delete(maps, "one", namespace)
+        await until(lambda: len(seen) >= 3)
+    assert seen == [("ADDED", "one"), ("MODIFIED", "one"), ("DELETED", "one")]
+    assert informer.store == {}
+
+
+async def test_informer_survives_a_dead_api_server(tmp_path: Path) -> None:
+    """While the API server is away the copy stays and the error is known; afterwards missed changes arrive."""
+    cluster = ApiCluster.start(tmp_path)
+    api = await Api.connect(cluster.kubeconfig)
+    try:
+        maps = await api.resource("v1", "ConfigMap")
+        for name in ("gone", "stays"):
+            await api.create(maps, config_map("default", name, a="1"))
+        deleted: list[str] = []
+        informer = Informer(
+            api,
+            maps,
+            namespace="default",
+            on_event=lambda type_, obj, _p: deleted.append(obj["metadata"]["name"]) if type_ == "DELETED" else None,
+        )
+        async with running(informer.run()):
+            await asyncio.wait_for(informer.synced.wait(), 10)
+            cluster.kill_apiserver()
+            await until(lambda: informer.error is not None)
+            assert ("default", "stays") in informer.store
+            with pytest.raises(Unavailable):
+                await api.get(maps, "stays", "default")
+            cluster.start_apiserver()
+            cluster.kubectl("delete", "configmap", "gone")
+            await until(lambda: deleted == ["gone"], 40)
+            await until(lambda: informer.error is None)
+    finally:
+        await api.close()
+        cluster.stop()
+
+
+async def test_informer_lists_again_after_gone(api: Api, namespace: str) -> None:
+    """After 410 Gone a new list reports what was deleted meanwhile."""
+    maps = await api.resource("v1", "ConfigMap")
+    await api.create(maps, config_map(namespace, "lost", a="1"))
+    deleted: list[str] = []
+    informer = Informer(
+        api,
+        maps,
+        namespace=namespace,
+        on_event=lambda type_, obj, _p: deleted.append(obj["metadata"]["name"]) if type_ == "DELETED" else None,
+    )
+    async with running(informer.run()):
+        await asyncio.wait_for(informer.synced.wait(), 10)
+    await api.delete(maps, "lost", namespace)
+    informer._version = "1"  # compacted or not, the server answers a version this old with Gone or the past events
+    async with running(informer.run()):
+        await until(lambda: deleted == ["lost"])
+
+
+async def test_two_candidates_never_lead_at_once(api: Api, namespace: str) -> None:
+    """One leads; when it goes, the other takes over at once, for the lease is released."""
+    leading: list[str] = []
+
+    async def lead(name: str) -> None:
+        assert leading == []
+        leading.append(name)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            leading.remove(name)
+
+    def candidate(name: str) -> LeaseElector:
+        return LeaseElector(api, namespace=namespace, name="lease", identity=name, duration=6, renew_every=1)
+
+    first, second = candidate("first"), candidate("second")
+    async with running(first.run(lambda: lead("first"))) as (task,):
+        await until(lambda: leading == ["first"])
+        async with running(second.run(lambda: lead("second"))):
+            await asyncio.sleep(2)
+            assert leading == ["first"]
+            task.cancel()
+            started = time.monotonic()
+            await until(lambda: leading == ["second"])
+            assert time.monotonic() - started < 5
+
+
+async def test_lost_lease_cancels_the_work(tmp_path: Path) -> None:
+    """With the API server away the work is cancelled before the lease can run out."""
+    cluster = ApiCluster.start(tmp_path)
+    api = await Api.connect(cluster.kubeconfig)
+    cancelled_at: list[float] = []
+    started = asyncio.Event()
+
+    async def lead() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled_at.append(time.monotonic())
+
+    elector = LeaseElector(api, namespace="default", name="lease", identity="me", duration=6, renew_every=1)
+    try:
+        async with running(elector.run(lead)):
+            await asyncio.wait_for(started.wait(), 10)
+            killed_at = time.monotonic()
+            cluster.kill_apiserver()
+            await until(lambda: bool(cancelled_at), 10)
+            assert cancelled_at[0] - killed_at < 6
+            assert not elector.is_leader
+    finally:
+        await api.close()
+        cluster.stop()
+
+
+async def test_equal_events_become_one_with_a_count(api: Api, namespace: str) -> None:
+    """An Event that is recorded three times is one object with count 3."""
+    recorder = EventRecorder(api, component="test")
+    target = ObjectRef("v1", "ConfigMap", namespace, "one", "uid-1")
+    async with running(recorder.run()):
+        for _ in range(3):
+            recorder.event(target, type_="Warning", reason="Broken", message="mend it")
+        await recorder.flush()
+    events = (await api.list(await api.resource("v1", "Event"), namespace)).items
+    assert [(e["reason"], e["count"], e["type"]) for e in events] == [("Broken", 3, "Warning")]
+
+
+async def test_a_flood_of_events_is_cut(api: Api, namespace: str) -> None:
+    """One object can't fill the cluster's store with Events."""
+    recorder = EventRecorder(api, component="test")
+    target = ObjectRef("v1", "ConfigMap", namespace, "one", "uid-1")
+    async with running(recorder.run()):
+        for index in range(100):
+            recorder.event(target, reason="Again", message=f"number {index}")
+        await recorder.flush()
+    events = (await api.list(await api.resource("v1", "Event"), namespace)).items
+    assert len(events) == 25
