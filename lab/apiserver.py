@@ -24,7 +24,7 @@ class ApiCluster:
 
     def __init__(self, control: ControlPlane) -> None:
         """Wrap a control plane; use `start` to get one that runs."""
-        self._control = control
+        self.control = control
         self.kubeconfig: Path = control.kubeconfig
         self.url: str = control.url
         self.ca_file: Path = control.ca_file
@@ -44,9 +44,9 @@ class ApiCluster:
         plan = Plan(name, "127.0.0.1", port, etcd, peer, SERVICE_CIDR, SERVICE_IP)
         (folder / "plan.json").write_text(json.dumps(asdict(plan)))
         cluster = cls(ControlPlane(folder, plan, Daemons(folder, tied=tied)))
-        cluster._control.prepare()
+        cluster.control.prepare()
         try:
-            cluster._control.start()
+            cluster.control.start()
         except BaseException:
             cluster.stop()
             raise
@@ -65,16 +65,16 @@ class ApiCluster:
 
     def stop(self) -> None:
         """End the cluster; its folder stays, with the logs."""
-        self._control.daemons.stop_all(kill=True)  # nothing in it is worth a graceful end
+        self.control.daemons.stop_all(kill=True)  # nothing in it is worth a graceful end
 
     def kill_apiserver(self) -> None:
         """End the API server with SIGKILL, as a crash would."""
-        self._control.daemons.stop("kube-apiserver", kill=True)
+        self.control.daemons.stop("kube-apiserver", kill=True)
 
     def start_apiserver(self) -> None:
         """Start the API server again: same address, same data."""
-        self._control.start_apiserver()
+        self.control.start_apiserver()
 
     def kubectl(self, *args: str, input: str | None = None) -> str:  # noqa: A002 (the name subprocess gives it)
         """Run kubectl as administrator; raises CalledProcessError with what kubectl said."""
-        return self._control.kubectl(*args, text=input)
+        return self.control.kubectl(*args, text=input)

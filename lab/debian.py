@@ -113,7 +113,14 @@ def derived_root(name: str, packages: list[str]) -> Path:
 def _derive(base: Path, aside: Path, packages: list[str]) -> None:
     _run(["cp", "-a", str(base), str(aside)])
     shutil.copy("/etc/resolv.conf", aside / "etc/resolv.conf")
-    apt = ["chroot", str(aside), "env", "DEBIAN_FRONTEND=noninteractive", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "apt-get"]
+    apt = [
+        "chroot",
+        str(aside),
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        "apt-get",
+    ]
     with no_services(aside):
         _run([*apt, "update", "-q"])
         _run([*apt, "install", "-y", "-q", "--no-install-recommends", *packages])

@@ -1,4 +1,6 @@
-"""`python -m gateway_operator.crds` prints the CRDs; with a folder as argument it writes them there, as the chart wants them."""
+"""`python -m gateway_operator.crds` prints the CRDs; with a folder as argument it writes them there, as the chart
+wants them.
+"""
 
 from __future__ import annotations
 

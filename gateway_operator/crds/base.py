@@ -1,7 +1,7 @@
 """What every kind of `gateway.kubesphere.io` has in common: names, columns and the status of a release.
 
-The status keeps what it doesn't know (KubeSphere stored free-form data there), but each field that we write is described, because
-`kubectl explain` prints these texts.
+The status keeps what it doesn't know (KubeSphere stored free-form data there), but each field that we write is
+described, because `kubectl explain` prints these texts.
 """
 
 from __future__ import annotations
@@ -67,12 +67,16 @@ class StatusCondition(Model):
 
     type: str = Field(description="What the condition is about: Ready, Accepted, Deployed, ...", max_length=316)
     status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition holds.")
-    reason: str | None = Field(None, description="One word that says why, for programs. Default: none.", max_length=1024)
+    reason: str | None = Field(
+        None, description="One word that says why, for programs. Default: none.", max_length=1024
+    )
     message: str | None = Field(
         None, description="A sentence that says why and what to do, for people. Default: none.", max_length=32768
     )
     observed_generation: int | None = Field(
-        None, description="The metadata.generation that the condition is about. Default: none.", json_schema_extra={"format": "int64"}
+        None,
+        description="The metadata.generation that the condition is about. Default: none.",
+        json_schema_extra={"format": "int64"},
     )
     last_transition_time: str | None = Field(
         None, description="When the status last changed. Default: none.", json_schema_extra={"format": "date-time"}
@@ -94,7 +98,9 @@ class StatusPort(Model):
     name: str | None = Field(None, description="Name of the port. Default: none.")
     port: int | None = Field(None, description="Port of the Service. Default: none.", json_schema_extra=INT32)
     node_port: int | None = Field(
-        None, description="Port on every node, for the types NodePort and LoadBalancer. Default: none.", json_schema_extra=INT32
+        None,
+        description="Port on every node, for the types NodePort and LoadBalancer. Default: none.",
+        json_schema_extra=INT32,
     )
     protocol: str | None = Field(None, description="TCP or UDP. Default: none.")
 
@@ -103,11 +109,14 @@ class ReleaseStatus(Model):
     """The status of a kind that runs as a Helm release; written by the operator."""
 
     observed_generation: int | None = Field(
-        None, description="The metadata.generation that this status is about. Default: none.", json_schema_extra={"format": "int64"}
+        None,
+        description="The metadata.generation that this status is about. Default: none.",
+        json_schema_extra={"format": "int64"},
     )
     conditions: tuple[StatusCondition, ...] | None = Field(
         None,
-        description="What holds now: Ready is the summary; Accepted, Initialized, Deployed, ReleaseFailed, Irreconcilable and "
+        description="What holds now: Ready is the summary; Accepted, Initialized, Deployed, ReleaseFailed, "
+        "Irreconcilable and "
         "AddressAssigned say more. Default: none.",
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
@@ -115,7 +124,9 @@ class ReleaseStatus(Model):
     deployed_release: DeployedRelease | None = Field(
         None, description="The Helm release that runs. Default: none, nothing is installed.", json_schema_extra=OPEN
     )
-    digest: str | None = Field(None, description="Digest of chart, values and release name that the release was made from. Default: none.")
+    digest: str | None = Field(
+        None, description="Digest of chart, values and release name that the release was made from. Default: none."
+    )
     addresses: tuple[str, ...] | None = Field(
         None,
         description="IP addresses and host names that take traffic. Default: none.",
@@ -124,19 +135,29 @@ class ReleaseStatus(Model):
     )
     address: str | None = Field(
         None,
-        description='Where traffic goes, as one text: the addresses, "NodePort 30080,30443" or "HostNetwork 80,443". Default: none.',
+        description='Where traffic goes, as one text: the addresses, "NodePort 30080,30443" or "HostNetwork 80,443". '
+        "Default: none.",
     )
     ports: tuple[StatusPort, ...] | None = Field(
-        None, description="Ports of the gateway's Service. Default: none.", max_length=128, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+        None,
+        description="Ports of the gateway's Service. Default: none.",
+        max_length=128,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     replicas: int | None = Field(None, description="Pods that there are. Default: none.", json_schema_extra=INT32)
     ready_replicas: int | None = Field(
-        None, description="Pods that take traffic: their first configuration is verified. Default: none.", json_schema_extra=INT32
+        None,
+        description="Pods that take traffic: their first configuration is verified. Default: none.",
+        json_schema_extra=INT32,
     )
-    selector: str | None = Field(None, description="Label selector of the pods, for the scale subresource. Default: none.")
+    selector: str | None = Field(
+        None, description="Label selector of the pods, for the scale subresource. Default: none."
+    )
     scope: str | None = Field(None, description="Cluster: all namespaces; Project: one namespace. Default: none.")
     project: str | None = Field(None, description="The namespace that a project gateway serves. Default: none.")
-    ingress_class: str | None = Field(None, description="Name of the ingress class that the gateway serves. Default: none.")
+    ingress_class: str | None = Field(
+        None, description="Name of the ingress class that the gateway serves. Default: none."
+    )
     message: str | None = Field(None, description="The message of the condition Ready, and remarks. Default: none.")
 
 

@@ -1,7 +1,9 @@
-"""The keys of an nginx ConfigMap (`spec.controller.config`): their types, defaults and whether our controller honours them.
+"""The keys of an nginx ConfigMap (`spec.controller.config`): their types, defaults and whether our controller honours
+them.
 
-One table, because two sides need the same answer: the operator refuses a Gateway whose value nginx would refuse, and the ingress
-controller reads the ConfigMap. `parse_config` never raises: a bad value gives a problem and leaves the key at its default.
+One table, because two sides need the same answer: the operator refuses a Gateway whose value nginx would refuse, and
+the ingress controller reads the ConfigMap. `parse_config` never raises: a bad value gives a problem and leaves the
+key at its default.
 """
 
 import types
@@ -64,16 +66,35 @@ _HEADER = pattern(r"[A-Za-z0-9_-]{1,128}", "a header name: letters, digits, - an
 _PATH = pattern(r"/[A-Za-z0-9._~%/-]{0,1023}", "URL paths that start with /, separated by commas")
 _NAMESPACE = pattern(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "names of namespaces, separated by commas")
 _CONFIGMAP = pattern(r"[a-z0-9.-]{1,253}(/[a-z0-9.-]{1,253})?", 'the name of a ConfigMap, "namespace/name"', empty=True)
-_LOG_FILE = pattern(r"/dev/std(out|err)|/(var/log/nginx|tmp)/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", "/dev/stdout, /dev/stderr or a file in /var/log/nginx or /tmp")
+_LOG_FILE = pattern(
+    r"/dev/std(out|err)|/(var/log/nginx|tmp)/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}",
+    "/dev/stdout, /dev/stderr or a file in /var/log/nginx or /tmp",
+)
 _MIME = pattern(r"\*|[a-z]+/[A-Za-z0-9.+*-]+", "MIME types, separated by spaces")
-_NEXT = "error timeout denied invalid_header http_500 http_502 http_503 http_504 http_403 http_404 http_429 non_idempotent off".split()
+_NEXT = [
+    "error",
+    "timeout",
+    "denied",
+    "invalid_header",
+    "http_500",
+    "http_502",
+    "http_503",
+    "http_504",
+    "http_403",
+    "http_404",
+    "http_429",
+    "non_idempotent",
+    "off",
+]
 _CURVE = r"(auto|X25519|X448|prime256v1|secp384r1|secp521r1|P-256|P-384|P-521)"
 _CURVES = pattern(rf"{_CURVE}(:{_CURVE})*", "auto, or X25519, X448, prime256v1, secp384r1, secp521r1, joined by colons")
 _WORKERS = pattern(r"auto|[1-9]\d?|[1-4]\d\d|50\d|51[0-2]", '"auto" or a number from 1 to 512')
 _AFFINITY = pattern(r"auto( [01]{1,64})?|[01]{1,64}( [01]{1,64})*", '"auto" or masks of 0 and 1', empty=True)
 _MIME_DEFAULT = (
-    "application/atom+xml application/javascript application/json application/ld+json application/manifest+json application/rss+xml "
-    "application/vnd.ms-fontobject application/wasm application/x-font-ttf application/x-javascript application/xhtml+xml "
+    "application/atom+xml application/javascript application/json application/ld+json application/manifest+json "
+    "application/rss+xml "
+    "application/vnd.ms-fontobject application/wasm application/x-font-ttf application/x-javascript "
+    "application/xhtml+xml "
     "application/xml font/opentype image/svg+xml image/x-icon text/css text/javascript text/plain text/x-component"
 )
 
@@ -93,7 +114,11 @@ _TABLE: dict[str, tuple[Reader, Any, bool]] = {
     "proxy-read-timeout": (duration, "60s", True),
     "proxy-send-timeout": (duration, "60s", True),
     "proxy-buffer-size": (size("1k", "16m"), "4k", True),
-    "proxy-buffers-number": (integer(3, 1024), 4, True),  # nginx refuses fewer: busy buffers (two) need one more than they fill
+    "proxy-buffers-number": (
+        integer(3, 1024),
+        4,
+        True,
+    ),  # nginx refuses fewer: busy buffers (two) need one more than they fill
     "proxy-busy-buffers-size": (size("1k", "16m"), None, False),
     "proxy-buffering": (one_of("on", "off"), "off", True),
     "proxy-request-buffering": (one_of("on", "off"), "on", True),
@@ -105,7 +130,11 @@ _TABLE: dict[str, tuple[Reader, Any, bool]] = {
     "retry-non-idempotent": (boolean, False, False),
     "proxy-cookie-domain": (pattern(r"off|[A-Za-z0-9. _~*-]{1,256}", '"off" or two domains'), "off", False),
     "proxy-cookie-path": (pattern(r"off|[A-Za-z0-9./ _~-]{1,256}", '"off" or two paths'), "off", False),
-    "proxy-redirect-from": (pattern(r"off|default|[A-Za-z0-9.:/_~-]{1,256}", '"off", "default" or a URL'), "off", False),
+    "proxy-redirect-from": (
+        pattern(r"off|default|[A-Za-z0-9.:/_~-]{1,256}", '"off", "default" or a URL'),
+        "off",
+        False,
+    ),
     "proxy-redirect-to": (pattern(r"off|default|[A-Za-z0-9.:/_~-]{1,256}", '"off", "default" or a URL'), "off", False),
     "proxy-add-original-uri-header": (boolean, False, False),
     "custom-http-errors": (list_of(error_code), (), False),
@@ -209,7 +238,11 @@ _TABLE: dict[str, tuple[Reader, Any, bool]] = {
     "block-referers": (list_of(pattern(r"[^;{}]{1,256}", "referers, separated by commas")), (), False),
     "whitelist-source-range": (list_of(cidr), (), False),
     "denylist-source-range": (list_of(cidr), (), False),
-    "global-auth-url": (pattern(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~%/?=&-]*)?", "a URL with http or https", empty=True), "", False),
+    "global-auth-url": (
+        pattern(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~%/?=&-]*)?", "a URL with http or https", empty=True),
+        "",
+        False,
+    ),
     "use-http3": (boolean, False, False),
     "enable-modsecurity": (boolean, False, False),
     "enable-opentelemetry": (boolean, False, False),
@@ -219,7 +252,9 @@ _TABLE: dict[str, tuple[Reader, Any, bool]] = {
 
 KEYS: Mapping[str, ConfigKey] = types.MappingProxyType({name: ConfigKey(name, *row) for name, row in _TABLE.items()})
 DEFAULTS: Mapping[str, Any] = types.MappingProxyType({key.name: key.default for key in KEYS.values()})
-SNIPPET_KEYS = frozenset({"main-snippet", "http-snippet", "server-snippet", "location-snippet", "stream-snippet", "global-auth-snippet"})
+SNIPPET_KEYS = frozenset(
+    {"main-snippet", "http-snippet", "server-snippet", "location-snippet", "stream-snippet", "global-auth-snippet"}
+)
 
 
 def parse_config(data: Mapping[str, str]) -> tuple[dict[str, Any], list[ConfigProblem]]:
@@ -256,13 +291,22 @@ def _check_name(name: str, text: str) -> ConfigProblem | None:
         message = f"{name}: configuration snippets are never offered; use the typed keys and annotations"
         return ConfigProblem(name, text[:100], message, fatal=True) if text else None
     if name not in KEYS:
-        return ConfigProblem(name, text[:100], f"{name}: no such key is known; it is kept and has no effect", fatal=False)
+        return ConfigProblem(
+            name, text[:100], f"{name}: no such key is known; it is kept and has no effect", fatal=False
+        )
     return None
 
 
 def _check_honoured(name: str, text: str, value: Any) -> ConfigProblem | None:
     if name == "allow-snippet-annotations" and value:
-        return ConfigProblem(name, text, f"{name}: snippets are never offered; snippet annotations are ignored", fatal=False)
+        return ConfigProblem(
+            name, text, f"{name}: snippets are never offered; snippet annotations are ignored", fatal=False
+        )
     if KEYS[name].honoured or value == KEYS[name].default:
         return None
-    return ConfigProblem(name, text[:100], f"{name}: the key is known but not honoured yet; it has no effect with the gateway's own image", fatal=False)
+    return ConfigProblem(
+        name,
+        text[:100],
+        f"{name}: the key is known but not honoured yet; it has no effect with the gateway's own image",
+        fatal=False,
+    )

@@ -1,7 +1,8 @@
 """Typed readers for the values of an nginx ConfigMap: text in, a value that nginx is sure to take out.
 
-They exist because one bad value in the ConfigMap stops every reload of a gateway. A reader raises ValueError with a sentence that says
-what is allowed; nothing that it returns can end a directive, open a block or name a file that a user chose.
+They exist because one bad value in the ConfigMap stops every reload of a gateway. A reader raises ValueError with a
+sentence that says what is allowed; nothing that it returns can end a directive, open a block or name a file that a
+user chose.
 """
 
 import ipaddress
@@ -13,7 +14,12 @@ from typing import Any
 Reader = Callable[[str], Any]
 
 _TIME_UNITS = (("w", 604800.0), ("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001))
-_TIME = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,9}}){unit}(?!s) ?)?" if unit == "m" else rf"(?:(?P<{unit}>\d{{1,9}}){unit} ?)?" for unit, _ in _TIME_UNITS))
+_TIME = re.compile(
+    "".join(
+        rf"(?:(?P<{unit}>\d{{1,9}}){unit}(?!s) ?)?" if unit == "m" else rf"(?:(?P<{unit}>\d{{1,9}}){unit} ?)?"
+        for unit, _ in _TIME_UNITS
+    )
+)
 _SIZE = re.compile(r"(\d{1,12})([kKmMgG]?)")
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -21,22 +27,113 @@ _LOG_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)\}|(?P<plain>\w+))?", re.ASCI
 MAX_DURATION_SECONDS = 365 * 86400
 
 # What a log format may print: nginx's own variables, and those that the generated configuration sets for each location.
-LOG_PREFIXES = ("arg_", "cookie_", "http_", "sent_http_", "sent_trailer_", "upstream_cookie_", "upstream_http_", "upstream_trailer_")
+LOG_PREFIXES = (
+    "arg_",
+    "cookie_",
+    "http_",
+    "sent_http_",
+    "sent_trailer_",
+    "upstream_cookie_",
+    "upstream_http_",
+    "upstream_trailer_",
+)
 LOCATION_VARIABLES = frozenset(
-    """namespace ingress_name service_name service_port location_path proxy_upstream_name proxy_alternative_upstream_name req_id
-    best_http_host pass_access_scheme pass_port pass_server_port the_real_ip""".split()
+    [
+        "namespace",
+        "ingress_name",
+        "service_name",
+        "service_port",
+        "location_path",
+        "proxy_upstream_name",
+        "proxy_alternative_upstream_name",
+        "req_id",
+        "best_http_host",
+        "pass_access_scheme",
+        "pass_port",
+        "pass_server_port",
+        "the_real_ip",
+    ]
 )
 NGINX_VARIABLES = frozenset(
-    """args binary_remote_addr body_bytes_sent bytes_sent connection connection_requests connection_time content_length content_type
-    document_uri host hostname https is_args limit_rate msec nginx_version pid pipe proxy_protocol_addr proxy_protocol_port
-    proxy_protocol_server_addr proxy_protocol_server_port query_string remote_addr remote_port remote_user request request_body
-    request_completion request_id request_length request_method request_time request_uri scheme server_addr server_name server_port
-    server_protocol ssl_alpn_protocol ssl_cipher ssl_ciphers ssl_client_fingerprint ssl_client_i_dn ssl_client_s_dn ssl_client_serial
-    ssl_client_v_end ssl_client_v_remain ssl_client_v_start ssl_client_verify ssl_curve ssl_curves ssl_early_data ssl_protocol
-    ssl_server_name ssl_session_id ssl_session_reused status time_iso8601 time_local upstream_addr upstream_bytes_received
-    upstream_bytes_sent upstream_cache_status upstream_connect_time upstream_header_time upstream_response_length
-    upstream_response_time upstream_status uri http2 proxy_host proxy_port proxy_add_x_forwarded_for realip_remote_addr
-    realip_remote_port""".split()
+    [
+        "args",
+        "binary_remote_addr",
+        "body_bytes_sent",
+        "bytes_sent",
+        "connection",
+        "connection_requests",
+        "connection_time",
+        "content_length",
+        "content_type",
+        "document_uri",
+        "host",
+        "hostname",
+        "https",
+        "is_args",
+        "limit_rate",
+        "msec",
+        "nginx_version",
+        "pid",
+        "pipe",
+        "proxy_protocol_addr",
+        "proxy_protocol_port",
+        "proxy_protocol_server_addr",
+        "proxy_protocol_server_port",
+        "query_string",
+        "remote_addr",
+        "remote_port",
+        "remote_user",
+        "request",
+        "request_body",
+        "request_completion",
+        "request_id",
+        "request_length",
+        "request_method",
+        "request_time",
+        "request_uri",
+        "scheme",
+        "server_addr",
+        "server_name",
+        "server_port",
+        "server_protocol",
+        "ssl_alpn_protocol",
+        "ssl_cipher",
+        "ssl_ciphers",
+        "ssl_client_fingerprint",
+        "ssl_client_i_dn",
+        "ssl_client_s_dn",
+        "ssl_client_serial",
+        "ssl_client_v_end",
+        "ssl_client_v_remain",
+        "ssl_client_v_start",
+        "ssl_client_verify",
+        "ssl_curve",
+        "ssl_curves",
+        "ssl_early_data",
+        "ssl_protocol",
+        "ssl_server_name",
+        "ssl_session_id",
+        "ssl_session_reused",
+        "status",
+        "time_iso8601",
+        "time_local",
+        "upstream_addr",
+        "upstream_bytes_received",
+        "upstream_bytes_sent",
+        "upstream_cache_status",
+        "upstream_connect_time",
+        "upstream_header_time",
+        "upstream_response_length",
+        "upstream_response_time",
+        "upstream_status",
+        "uri",
+        "http2",
+        "proxy_host",
+        "proxy_port",
+        "proxy_add_x_forwarded_for",
+        "realip_remote_addr",
+        "realip_remote_port",
+    ]
 )
 
 

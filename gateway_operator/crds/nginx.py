@@ -1,7 +1,7 @@
 """The kind `Nginx`: its spec is the values document of the ingress-nginx chart.
 
-It stands between a Gateway and the chart, as in KubeSphere; written by hand it can reach every value, so only administrators of the
-cluster get rights on it.
+It stands between a Gateway and the chart, as in KubeSphere; written by hand it can reach every value, so only
+administrators of the cluster get rights on it.
 """
 
 from __future__ import annotations
@@ -28,5 +28,9 @@ class Nginx(Kind):
         ),
         selectable=(".status.scope",),
     )
-    spec: dict[str, Any] | None = Field(None, description="Values of the ingress-nginx chart. Default: the chart's values.")
-    status: ReleaseStatus | None = Field(None, description="What the release is; written by the operator. Default: none.", json_schema_extra=OPEN)
+    spec: dict[str, Any] | None = Field(
+        None, description="Values of the ingress-nginx chart. Default: the chart's values."
+    )
+    status: ReleaseStatus | None = Field(
+        None, description="What the release is; written by the operator. Default: none.", json_schema_extra=OPEN
+    )

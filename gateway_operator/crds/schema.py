@@ -1,7 +1,7 @@
 """Turns a pydantic model into a CustomResourceDefinition with a structural schema.
 
-The JSON schema of pydantic has references, `anyOf` with null and free maps, none of which a structural schema may have; this module
-rewrites them and nothing else, so that what a model says is what the API server checks.
+The JSON schema of pydantic has references, `anyOf` with null and free maps, none of which a structural schema may
+have; this module rewrites them and nothing else, so that what a model says is what the API server checks.
 """
 
 from __future__ import annotations

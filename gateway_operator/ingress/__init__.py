@@ -1,5 +1,5 @@
 """The gateway pod's own half: cluster objects in, a running nginx out.
 
-informers (`sources`) → `graph` → `plan` → text (`render`) → files (`generation`) → `supervisor` in nginx's container → `status`.
-The middle is pure: equal objects give equal bytes.
+informers (`sources`) → `graph` → `plan` → text (`render`) → files (`generation`) → `supervisor` in nginx's container
+→ `status`. The middle is pure: equal objects give equal bytes.
 """

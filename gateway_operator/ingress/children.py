@@ -1,4 +1,7 @@
-"""Child processes of a process that may be PID 1: it must reap whatever is left to it, so no library may wait in between."""
+"""Child processes of a process that may be PID 1.
+
+It must reap whatever is left to it, so no library may wait for children in between.
+"""
 
 from __future__ import annotations
 

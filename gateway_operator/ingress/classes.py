@@ -1,7 +1,8 @@
 """Which Ingresses are ours, by upstream's rule, so that a migrated cluster doesn't change hands.
 
-`spec.ingressClassName` decides when it is set; else the old annotation; else only `--watch-ingress-without-class`. A gateway
-that can't read IngressClasses (its rights end at one namespace) compares the class's name with `--ingress-class`.
+`spec.ingressClassName` decides when it is set; else the old annotation; else only `--watch-ingress-without-class`. A
+gateway that can't read IngressClasses (its rights end at one namespace) compares the class's name with
+`--ingress-class`.
 """
 
 from __future__ import annotations

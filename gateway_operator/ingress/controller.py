@@ -1,7 +1,7 @@
 """The loop: changes gather while a pass is at work, then one pass brings nginx to what the objects say now.
 
-A pass is snapshot → graph → plan → text → test, swap, reload; it does nothing when the bytes are the same. Whatever fails
-leaves the last good configuration in place, and the loop tries again.
+A pass is snapshot → graph → plan → text → test, swap, reload; it does nothing when the bytes are the same. Whatever
+fails leaves the last good configuration in place, and the loop tries again.
 """
 
 from __future__ import annotations
@@ -87,8 +87,11 @@ class Controller:
                 log.warning("nginx can't be asked now", error=str(error))
                 await self._again()
             except GenerationRefused as error:
-                log.error("nginx keeps its last good configuration", stage=error.stage, error=str(error), stderr=error.stderr)
+                self._say_refused(error)
                 await self._again()
+
+    def _say_refused(self, error: GenerationRefused) -> None:
+        log.error("nginx keeps its last good configuration", stage=error.stage, error=str(error), stderr=error.stderr)
 
     async def _again(self) -> None:
         await asyncio.sleep(RETRY_AFTER)
@@ -201,7 +204,9 @@ class Controller:
                 return True
             return False
 
-        guilty = guilty or await find_by_halving(sorted(uids), fails_with_only)
+        if not guilty:
+            guilty = await find_by_halving(sorted(uids), fails_with_only)
+            self._refused_config = None if guilty else self._refused_config  # the ConfigMap was not to blame
         if not guilty:
             return False
         log.error("nginx refuses an Ingress, it is left out", ingress=str(Ref.of(uids[guilty], "", "")), stderr=stderr)

@@ -1,4 +1,7 @@
-"""From a Service and one of its ports to the addresses that serve it, by the names that EndpointSlices give their ports."""
+"""From a Service and one of its ports to the addresses that serve it.
+
+A Service's port leads to EndpointSlices by the port's name, which is what follows pods whose numbers differ.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,8 @@ def _service_port(ports: Sequence[Mapping[str, Any]], backend: BackendRef) -> Ma
                 return port
     known = ", ".join(str(port.get("name") or port["port"]) for port in tcp) or "none"
     raise BackendError(
-        "ServicePortNotFound", f"Service {backend.service} has no TCP port {backend.port or '(none named)'}; it has {known}"
+        "ServicePortNotFound",
+        f"Service {backend.service} has no TCP port {backend.port or '(none named)'}; it has {known}",
     )
 
 

@@ -1,7 +1,8 @@
 """What users may write into the fields that end in nginx.conf, so that nothing they write can mean more than it says.
 
-Each field has an allow-list that matches the whole value. A checker returns the value in the form that the plan keeps, or
-raises `FieldError` with a sentence that tells what is allowed. Quoting in the renderer is the second net below this one.
+Each field has an allow-list that matches the whole value. A checker returns the value in the form that the plan
+keeps, or raises `FieldError` with a sentence that tells what is allowed. Quoting in the renderer is the second net
+below this one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def host(value: str) -> str:
     if value == "":
         return ""
     if len(value) > MAX_HOST or not _HOST.fullmatch(value):
-        raise FieldError(f'{shown(value)} is no DNS name (small letters, digits, "-" and ".", with "*." at the start at most)')
+        raise FieldError(
+            f'{shown(value)} is no DNS name (small letters, digits, "-" and ".", with "*." at the start at most)'
+        )
     return value
 
 
@@ -38,7 +41,9 @@ def path(value: str, *, strict: bool) -> str:
         return "/"
     grammar = _STRICT_PATH if strict else _LOOSE_PATH
     if len(value) > MAX_PATH or not grammar.fullmatch(value):
-        allowed = 'letters, digits and ". _ - /"' if strict else 'letters, digits, ". _ ~ - / ! & ( ) * + , : = @" and %XX'
+        allowed = (
+            'letters, digits and ". _ - /"' if strict else 'letters, digits, ". _ ~ - / ! & ( ) * + , : = @" and %XX'
+        )
         raise FieldError(f"{shown(value)} is no path that can be served: it must start with / and hold only {allowed}")
     try:
         decoded = unquote_to_bytes(value).decode()

@@ -1,7 +1,7 @@
 """All Ingresses folded into hosts: conflicts settled, certificates chosen, backends resolved, every fault named.
 
-The rules are upstream's (oldest wins; exact beats wildcard; a missing certificate means the default one), and the unit is
-the host: `_host` builds one host from the Ingresses that name it and nothing else.
+The rules are upstream's (oldest wins; exact beats wildcard; a missing certificate means the default one), and the
+unit is the host: `_host` builds one host from the Ingresses that name it and nothing else.
 """
 
 from __future__ import annotations
@@ -75,9 +75,7 @@ class GraphBuilder:
     def __init__(self, *, default_backend: str = "", default_certificate: str = "") -> None:
         self._default_backend = _key(default_backend)
         self._default_certificate = _key(default_certificate)
-        self._parse = {
-            strict: Memo[IngressRules](_parser(strict_paths=strict)) for strict in (True, False)
-        }
+        self._parse = {strict: Memo[IngressRules](_parser(strict_paths=strict)) for strict in (True, False)}
         self._load = Memo[Pair | CertificateError](_load)
 
     def build(self, snapshot: Snapshot, *, strict_paths: bool = True, left_out: frozenset[str] = frozenset()) -> Graph:
@@ -89,8 +87,9 @@ class GraphBuilder:
         graph = fold.graph(
             [item for item in rules if item.ref.uid not in left_out], self._default_backend, self._default_certificate
         )
-        for memo in (*self._parse.values(), self._load):
+        for memo in self._parse.values():
             memo.sweep()
+        self._load.sweep()
         return graph
 
 
@@ -219,7 +218,9 @@ class _Fold:
         message = f"{why}; {host} is served with the default certificate"
         self.problems.append(Problem(rules.ref, "InvalidCertificate", f"{entry.field}.secretName", message))
         if found is not None:
-            self.problems.append(Problem(_secret_ref(self.snapshot, rules, entry), "InvalidCertificate", "data", message))
+            self.problems.append(
+                Problem(_secret_ref(self.snapshot, rules, entry), "InvalidCertificate", "data", message)
+            )
         return None
 
     def _pair_of(self, key: Key) -> Pair | CertificateError | None:

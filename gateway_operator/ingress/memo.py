@@ -1,4 +1,4 @@
-"""Work that depends on one version of one object is kept until the object changes, so that a pass costs what changed."""
+"""Work that depends on one version of one object is kept until it changes, so that a pass costs what changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Version = tuple[str, ...]
 
 
 class Memo(Generic[T]):
-    """A function of an object, remembered by UID and resourceVersion; `sweep` forgets what the last pass didn't ask for."""
+    """A function of an object, remembered by UID and resourceVersion."""
 
     def __init__(self, compute: Callable[[Mapping[str, Any]], T]) -> None:
         self._compute = compute
@@ -18,8 +18,14 @@ class Memo(Generic[T]):
         self._asked: dict[Version, T] = {}
 
     def __call__(self, obj: Mapping[str, Any]) -> T:
+        """Return the result for this version of the object."""
         meta = obj["metadata"]
-        version = (str(meta.get("uid", "")), str(meta.get("resourceVersion", "")), meta.get("namespace", ""), meta["name"])
+        version = (
+            str(meta.get("uid", "")),
+            str(meta.get("resourceVersion", "")),
+            meta.get("namespace", ""),
+            meta["name"],
+        )
         result = self._asked.get(version)
         if result is None:
             result = self._known[version] if version in self._known else self._compute(obj)
@@ -27,5 +33,5 @@ class Memo(Generic[T]):
         return result
 
     def sweep(self) -> None:
-        """End a pass."""
+        """End a pass: forget what it didn't ask for."""
         self._known, self._asked = self._asked, {}

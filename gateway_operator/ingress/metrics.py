@@ -46,7 +46,9 @@ class Metrics:
             registry=self.registry,
         )
         self.leader = leader.labels(**self._own, name=pod)
-        build = Gauge(f"{PREFIX}_build_info", "Version of the controller", (*_LABELS, "release"), registry=self.registry)
+        build = Gauge(
+            f"{PREFIX}_build_info", "Version of the controller", (*_LABELS, "release"), registry=self.registry
+        )
         build.labels(**self._own, release=version).set(1)
         self._process = ProcessCollector(self._own)
         self.registry.register(self._process)
@@ -67,7 +69,12 @@ class Metrics:
         """Take (host, namespace, secret, time) of the newest pass."""
         self._expiry.clear()
         for host, namespace, secret, at in expiries:
-            labels = {"host": host, "namespace": namespace, "secret_name": secret, "class": "k8s.io/ingress-nginx"}
+            labels = {
+                "host": host,
+                "namespace": namespace,
+                "secret_name": secret,
+                "class": self._own["controller_class"],
+            }
             self._expiry.labels(**self._own, **labels).set(at)
 
     def set_nginx(self, numbers: Mapping[str, int]) -> None:

@@ -1,7 +1,8 @@
 """The command line of the ingress role, which takes upstream's flags so that charts and scripts go on working.
 
-Flags are Go's: `--name=value`, `--name value`, and `--name` alone for booleans. A flag of upstream's that this controller
-doesn't honour is kept and warned of; a flag that nobody knows is an error, since a typing mistake must not go unseen.
+Flags are Go's: `--name=value`, `--name value`, and `--name` alone for booleans. A flag of upstream's that this
+controller doesn't honour is kept and warned of; a flag that nobody knows is an error, since a typing mistake must not
+go unseen.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from gateway_operator.names import short_name
 
 DEFAULT_RUN_DIR = "/run/gateway"
 
-UNHONOURED = frozenset(
+UNHONOURED = frozenset(  # upstream's flags that mean nothing here, or not yet
     """annotations-prefix apiserver-host certificate-authority deep-inspect default-server-port
     disable-catch-all disable-full-test disable-svc-external-name disable-sync-events dynamic-configuration-retries
     enable-annotation-validation enable-ssl-chain-completion enable-ssl-passthrough enable-topology-aware-routing
     exclude-socket-metrics internal-logger-address length-buckets maxmind-edition-ids maxmind-license-key maxmind-mirror
     maxmind-retries-count maxmind-retries-timeout metrics-per-host metrics-per-undefined-host monitor-max-batch-size
-    post-shutdown-grace-period profiler-address profiler-port profiling publish-status-hostname reduce-metrics
+    post-shutdown-grace-period profiler-address profiler-port profiling reduce-metrics
     size-buckets skip_headers ssl-passthrough-proxy-port stream-port sync-period sync-rate-limit tcp-services-configmap
     time-buckets udp-services-configmap validating-webhook validating-webhook-certificate validating-webhook-key
     watch-namespace-selector logtostderr alsologtostderr stderrthreshold vmodule add_dir_header one_output
-    log_backtrace_at log_file log_file_max_size skip_log_headers bucket-factor max-buckets default-certificate""".split()
+    log_backtrace_at log_file log_file_max_size skip_log_headers bucket-factor max-buckets""".split()  # noqa: SIM905
 )
-# These change what is served or who may reach it; going on without them would do something else than was asked.
+# These change what is served; going on without them would do something else than was asked.
 REFUSED = frozenset({"watch-namespace-selector", "enable-ssl-passthrough"})
 
 

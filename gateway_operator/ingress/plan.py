@@ -27,7 +27,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Upstream:
-    """A backend with at least one endpoint. `id` is a hash; pools are never shared between plain and TLS connections."""
+    """A backend with at least one endpoint; plain and TLS connections never share one."""
 
     id: str
     endpoints: tuple[Endpoint, ...]
@@ -89,7 +89,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Server:
-    """One host: `host` is a name, `*.name` for exactly one label more, or "" for every host that no other server has."""
+    """One host: a name, `*.name` for exactly one label more, or "" for every host that no other server has."""
 
     id: str
     host: str

@@ -54,7 +54,8 @@ def read_config(data: Mapping[str, str], ref: Ref) -> GatewayConfig:
         values["strict-validate-path-type"],
         frozenset(values["status-excluded-namespaces"]),
         tuple(
-            Problem(ref, "InvalidConfig" if p.fatal else "UnsupportedConfig", f"data[{p.key}]", p.message) for p in found
+            Problem(ref, "InvalidConfig" if p.fatal else "UnsupportedConfig", f"data[{p.key}]", p.message)
+            for p in found
         ),
     )
 

@@ -49,7 +49,7 @@ def blame(compiled: Compiled, rendered: Rendered, stderr: str) -> str:
     owner = rendered.owner_at(match[1], int(match[2]))
     if not owner:
         identity = match[1].removeprefix("servers/").removesuffix(".conf")
-        owners = compiled.index.get(identity, {}).get("ingresses") or ()
+        owners = compiled.index.get(identity, {}).get("ingresses") or []
         owner = owners[0] if len(owners) == 1 else ""
     return str(compiled.index.get(owner, {}).get("uid", "")) if owner else ""
 

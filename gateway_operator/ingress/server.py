@@ -1,4 +1,7 @@
-"""The controller's HTTP port: alive, ready, metrics. It listens on the pod's address; nginx's own probes stay on loopback."""
+"""The controller's HTTP port: alive, ready, metrics.
+
+It listens on the pod's address, for kubelet and Prometheus; nginx's own probes stay on loopback.
+"""
 
 from __future__ import annotations
 

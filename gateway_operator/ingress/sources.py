@@ -1,8 +1,9 @@
 """The informers of one gateway: exactly what its rights allow, no more.
 
-With `--watch-namespace` everything is asked for in that namespace, so a namespaced Role is enough; what flags name in other
-namespaces (ConfigMap, published Service, default backend and certificate) is watched by name. Secrets are watched by the
-field selector `type=kubernetes.io/tls`: one stream instead of a request per name, and no other Secret reaches this process.
+With `--watch-namespace` everything is asked for in that namespace, so a namespaced Role is enough; what flags name in
+other namespaces (ConfigMap, published Service, default backend and certificate) is watched by name. Secrets are
+watched by the field selector `type=kubernetes.io/tls`: one stream instead of a request per name, and no other Secret
+reaches this process.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Sources:
         """Wait until every copy is complete; IngressClasses are done without where they are forbidden."""
         for informer in self._required:
             await informer.synced.wait()
-        while self._classes and not self._classes.synced.is_set() and not self._classes_forbidden:
+        while self._classes and not self._classes.synced.is_set() and not self._classes_forbidden:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
     @property

@@ -1,8 +1,9 @@
-"""PID 1 of nginx's container: runs nginx on the config that the controller wrote, and proves every change before it stays.
+"""PID 1 of nginx's container: runs nginx on the config that the controller wrote, and proves every change.
 
-It has no token and knows nothing of Kubernetes; it takes short JSON lines over a unix socket. A new generation is tested,
-`current` is swapped in one rename, nginx reloads, and the change counts only when new workers answer with its version; else
-the old one comes back. A dead nginx is started again with the last config that worked. Standard library only: it starts fast.
+It has no token and knows nothing of Kubernetes; it takes short JSON lines over a unix socket. A new generation is
+tested, `current` is swapped in one rename, nginx reloads, and the change counts only when new workers answer with its version;
+else the old one comes back. A dead nginx is started again with the last config that worked. Standard library only: it
+starts fast.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ http {{
 """
 
 
-class Refused(Exception):  # noqa: N818  (an answer, not a fault)
+class Refused(Exception):
     """A command that can't be done; the reply is for the controller."""
 
     def __init__(self, stage: str, message: str, stderr: str = "") -> None:
@@ -267,7 +268,8 @@ class Supervisor:
             return
         os.kill(master.pid, signal.SIGQUIT)
         hurry = asyncio.create_task(self.urgent.wait())
-        await asyncio.wait({hurry, master.exited}, return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {hurry, master.exited}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not master.exited.done():
             os.kill(master.pid, signal.SIGTERM)
             await asyncio.wait({master.exited}, timeout=5)
@@ -339,7 +341,7 @@ def _has_ipv6() -> bool:
 
 
 def _openable_stdout() -> int | None:
-    """nginx opens /dev/stdout by name, which fails for sockets and other users' pipes: then relay through our own pipe."""
+    """Nginx opens /dev/stdout by name; where that fails (sockets, pipes of others) we relay through our own pipe."""
     try:
         os.close(os.open("/dev/stdout", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
     except OSError:
@@ -357,7 +359,7 @@ def _relay(reader: int) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the supervisor (`gateway-operator nginx`); `status` as the first word asks a running one and is for probes."""
+    """Run the supervisor; `status` as the first word asks a running one, for probes."""
     words = list(argv)
     if words[:1] == ["status"]:
         return _ask_status(words[1:])
@@ -365,7 +367,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gateway-operator nginx", description="Run and reload nginx for the controller.")
+    parser = argparse.ArgumentParser(prog="gateway-operator nginx", description="Run nginx for the controller.")
     env = os.environ
     parser.add_argument("--run-dir", type=Path, default=Path(env.get("GATEWAY_RUN_DIR", "/run/gateway")))
     parser.add_argument("--prefix", type=Path, default=Path(env.get("GATEWAY_TMP_DIR", "/tmp/nginx")))  # noqa: S108

@@ -99,7 +99,7 @@ class World:
 
         async def served() -> bool:
             crd = await self.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{plural}.{self.group}", None)
-            conditions = crd.get("status", {}).get("conditions", [])
+            conditions = crd.get("status", {}).get("conditions") or []
             return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
         await eventually(served)

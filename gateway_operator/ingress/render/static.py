@@ -1,7 +1,8 @@
 """The static renderer: the whole plan as configuration text, for any nginx from 1.22 on. A change is a reload.
 
-One file per host, so that a complaint of `nginx -t` leads to the host by the file's name and to the Ingress by the line
-(`Rendered.owners`). All names inside are relative to the folder that nginx.conf lies in, so equal plans give equal bytes.
+One file per host, so that a complaint of `nginx -t` leads to the host by the file's name and to the Ingress by the
+line (`Rendered.owners`). All names inside are relative to the folder that nginx.conf lies in, so equal plans give
+equal bytes.
 """
 
 from __future__ import annotations

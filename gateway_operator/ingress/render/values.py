@@ -1,7 +1,7 @@
 """The only things a template may print: values whose text was made by one of the functions here.
 
-Jinja's `finalize` passes every expression through `only_typed`, so a plain string in a template is an error at render time,
-not a hole. Each function checks its own grammar again, whatever the steps before it did.
+Jinja's `finalize` passes every expression through `only_typed`, so a plain string in a template is an error at render
+time, not a hole. Each function checks its own grammar again, whatever the steps before it did.
 """
 
 from __future__ import annotations

@@ -1,0 +1,74 @@
+# Everything a newcomer needs; `make help` lists it. Each target installs what it needs by itself.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+UV_VERSION := 0.13.8
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): requirements-dev.lock pyproject.toml
+	@echo "==> Python environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## Everything at work on local clusters (KUBECONFIG=file: on a cluster of yours)
+	@$(BIN)/python -m lab demo $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG))
+
+.PHONY: demo-down
+demo-down: $(READY) ## Take the demo away
+	@$(BIN)/python -m lab demo-down $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG))
+
+.PHONY: test
+test: $(READY) ## Every test, on real parts
+	@$(BIN)/python -m lab build
+	$(PYTEST) -m "not e2e and not long" tests
+	$(BIN)/pytest -m "e2e and not long" tests
+
+.PHONY: test-long
+test-long: $(READY) ## The tests that take long, too
+	@$(BIN)/python -m lab build
+	$(PYTEST) -m "not e2e" tests
+	$(BIN)/pytest -m e2e tests
+
+.PHONY: check
+check: $(READY) ## Formatter, linter, types, layers, dead dependencies, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/codespell
+
+.PHONY: format
+format: $(READY) ## Let the formatter and the linter mend what they can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: generate
+generate: $(READY) ## Write the CRDs from the models
+	$(BIN)/python -m gateway_operator.crds
+
+.PHONY: lock
+lock: $(READY) ## Resolve the dependencies anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  pyproject.toml --group dev -o requirements-dev.lock
+
+.PHONY: lab-down
+lab-down: $(READY) ## Stop every local cluster
+	@$(BIN)/python -m lab down
+
+.PHONY: clean
+clean: ## Remove what was built in the checkout (the lab's cache stays)
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,150 @@
+"""The ingress role put together: one API connection, the pass loop, the leader's writers and the HTTP port.
+
+On TERM the gateway stops being ready at once and goes on following its objects while nginx's own container drains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway_operator import __version__
+from gateway_operator.errors import ApiError, ConfigError
+from gateway_operator.ingress.controller import Controller
+from gateway_operator.ingress.events import Reporter
+from gateway_operator.ingress.metrics import Metrics
+from gateway_operator.ingress.options import IngressOptions
+from gateway_operator.ingress.server import make_app
+from gateway_operator.ingress.sources import Sources
+from gateway_operator.ingress.status import StatusWriter
+from gateway_operator.ingress.supervised import Supervised
+from gateway_operator.kube import Api, EventRecorder, LeaseElector
+from gateway_operator.telemetry import get_logger, setup_logging
+
+log = get_logger(__name__)
+
+LAST_WRITES = 5.0
+DEBUG_FROM = 3
+
+
+class Role:
+    """All parts of one running ingress controller."""
+
+    def __init__(self, api: Api, options: IngressOptions) -> None:
+        self._options = options
+        self._api = api
+        self._recorder = EventRecorder(api, "gateway-ingress", options.pod_name)
+        self._reporter = Reporter(self._recorder)
+        self._metrics = Metrics(
+            controller_class=options.controller_class,
+            namespace=options.pod_namespace,
+            pod=options.pod_name,
+            version=__version__,
+        )
+        self._sources = Sources(api, options, self._changed)
+        supervised = Supervised(options.run_dir, status_port=options.status_port)
+        self._controller = Controller(options, self._sources, supervised, self._reporter, self._metrics)
+        self._controller.on_pass = self._passed
+        self._status = StatusWriter(api, options, self._sources)
+        self._leads = False
+        self._draining = asyncio.Event()
+
+    def _changed(self) -> None:
+        self._controller.wake()
+        self._status.wake()
+
+    def _passed(self) -> None:
+        """Take from a pass what the status needs of the ConfigMap."""
+        config = self._controller.config
+        if config is not None and config.status_excluded != self._status.excluded:
+            self._status.excluded = config.status_excluded
+            self._status.wake()
+
+    async def run(self) -> int:
+        """Run until TERM."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._draining.set)
+        runner = web.AppRunner(make_app(self._options, self._metrics, self._why_not_ready), access_log=None)
+        await runner.setup()
+        try:
+            await self._open_port(runner)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._stop_when_drained(self._work(group)))
+        finally:
+            await runner.cleanup()
+        return 0
+
+    def _work(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        parts = (self._sources.run(), self._controller.run(), self._recorder.run(), self._elect())
+        return [group.create_task(part) for part in parts]
+
+    async def _stop_when_drained(self, work: list[asyncio.Task[None]]) -> None:
+        await self._draining.wait()
+        log.info("draining", seconds=self._options.shutdown_grace_period)
+        await asyncio.sleep(self._options.shutdown_grace_period)
+        if self._leads and self._options.update_status and self._options.update_status_on_shutdown:
+            with contextlib.suppress(ApiError, TimeoutError):
+                await asyncio.wait_for(self._status.release_all(), LAST_WRITES)
+        for task in work:
+            task.cancel()
+
+    async def _open_port(self, runner: web.AppRunner) -> None:
+        host = self._options.healthz_host or None
+        try:
+            await web.TCPSite(runner, host, self._options.healthz_port).start()
+        except OSError as error:
+            raise ConfigError(
+                f"--healthz-port {self._options.healthz_port} can't be opened: {error.strerror}"
+            ) from error
+
+    async def _why_not_ready(self) -> str:
+        return "draining" if self._draining.is_set() else await self._controller.why_not_ready()
+
+    async def _elect(self) -> None:
+        """Lead when elected; every replica serves traffic whether it leads or not."""
+        options = self._options
+        if options.disable_leader_election:
+            await self._lead()
+            return
+        elector = LeaseElector(
+            self._api,
+            namespace=options.pod_namespace,
+            name=options.election_id,
+            identity=options.pod_name,
+            duration=options.election_ttl,
+            renew_every=options.election_ttl / 3,
+        )
+        await elector.run(self._lead)
+
+    async def _lead(self) -> None:
+        await self._sources.synced()
+        while self._controller.config is None:  # the ConfigMap says which namespaces aren't ours  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        self._leads = True
+        self._metrics.leader.set(1)
+        self._reporter.start_speaking()
+        try:
+            if self._options.update_status:
+                await self._status.run()
+            await asyncio.Event().wait()
+        finally:
+            self._leads = False
+            self._metrics.leader.set(0)
+            self._reporter.stop_speaking()
+
+
+async def run(options: IngressOptions) -> int:
+    """Run the ingress controller until it is told to stop; returns the exit code."""
+    setup_logging("debug" if options.v >= DEBUG_FROM else "info", json=True)
+    if options.ignored:
+        log.warning("flags of ingress-nginx that this controller doesn't honour", flags=list(options.ignored))
+    api = await Api.connect(Path(options.kubeconfig) if options.kubeconfig else None)
+    try:
+        return await Role(api, options).run()
+    finally:
+        await api.close()

@@ -1,0 +1,115 @@
+"""From a Gateway to the values of `charts/gateway`, without a look at the cluster.
+
+The chart maps KubeSphere's fields (it can be used without the operator); what only the operator can know goes in as
+`locked`, which the chart lays over everything else: names that are unique for each gateway, its scope, and the image
+that the settings ask for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway_operator.crds.base import GROUP
+from gateway_operator.crds.conditions import Reason
+from gateway_operator.names import HASH_LENGTH, short_name
+from gateway_operator.releases.gateway_claims import CLUSTER, PROJECT, Claim, mapping
+from gateway_operator.releases.kinds import Notice
+from gateway_operator.settings import GatewaySettings
+
+Values = dict[str, Any]
+FULLNAME_LIMIT = 48  # leaves room for the longest suffix of a Service, "-defaultbackend", within 63 characters
+NGINX_NAME_LIMIT = 45  # with "-ingress" a Helm release name of at most 53 characters
+ELECTION_LIMIT = 100
+CONTROLLER_LIMIT = 200
+_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_PASSED_ON = ("controller", "service", "deployment", "ingressClass", "values")
+
+
+def gateway_values(
+    gateway: Mapping[str, Any], claim: Claim, projects: Sequence[str], settings: GatewaySettings
+) -> Values:
+    """Return the values of the Gateway's release; `projects` are the namespaces that have a project gateway."""
+    spec = mapping(gateway, "spec")
+    values: Values = {key: spec[key] for key in _PASSED_ON if spec.get(key)}
+    return {
+        **values,
+        "fullnameOverride": service_name(claim.name),
+        "nginxName": nginx_name(claim.name),
+        "locked": locked_values(claim, projects, settings),
+    }
+
+
+def locked_values(claim: Claim, projects: Sequence[str], settings: GatewaySettings) -> Values:
+    """Return the values of ingress-nginx that nobody but the operator decides."""
+    is_project = claim.scope == PROJECT
+    controller: Values = {
+        "electionID": f"ingress-controller-leader-{short_name(claim.name, ELECTION_LIMIT)}",
+        "ingressClass": claim.ingress_class,
+        "ingressClassByName": is_project,  # a Role can't read IngressClass
+        "watchIngressWithoutClass": claim.default,
+        "ingressClassResource": {
+            "name": claim.ingress_class,
+            "enabled": not is_project,
+            "controllerValue": controller_value(claim),
+        },
+        "scope": {"enabled": is_project, "namespace": claim.project},
+        "statusExcludedNamespaces": sorted(projects) if claim.scope == CLUSTER else [],
+    }
+    image = image_values(settings)
+    if image:
+        controller["image"] = image
+    return {"controller": controller, "rbac": {"scope": is_project}, "namespaceOverride": ""}
+
+
+def image_values(settings: GatewaySettings) -> Values:
+    """Return the image values that the settings put on every gateway."""
+    image: Values = {}
+    if settings.repository:
+        image["repository"] = settings.repository
+    if settings.tag:
+        image["tag"] = settings.tag
+    # A digest or the chroot form belong to the image that was replaced.
+    return {**image, "digest": "", "digestChroot": "", "chroot": False} if image else {}
+
+
+def overridden(values: Mapping[str, Any], locked: Mapping[str, Any]) -> tuple[Notice, ...]:
+    """Return a remark for each value of the user's that a locked one replaces."""
+    return tuple(
+        Notice(
+            Reason.VALUE_OVERRIDDEN, f"spec.values.{path} is decided by the operator; what is set there has no effect"
+        )
+        for path in _replaced(values, locked)
+    )
+
+
+def controller_value(claim: Claim) -> str:
+    """Return what the gateway's IngressClass names as its controller; no two gateways share one."""
+    return f"{GROUP}/{short_name(f'{claim.namespace}.{claim.name}', CONTROLLER_LIMIT)}"
+
+
+def nginx_name(name: str) -> str:
+    """Return the name of the Nginx object, and of its release, that a Gateway makes."""
+    return f"{short_name(name, NGINX_NAME_LIMIT)}-ingress"
+
+
+def service_name(name: str) -> str:
+    """Return a name for the gateway's objects that is also a valid name of a Service."""
+    if _LABEL.fullmatch(name):
+        return short_name(name, FULLNAME_LIMIT)
+    digest = hashlib.sha256(name.encode()).hexdigest()[:HASH_LENGTH]
+    cleaned = "gw-" + re.sub(r"[^-a-z0-9]", "-", name)
+    return f"{cleaned[: FULLNAME_LIMIT - HASH_LENGTH - 1].rstrip('-')}-{digest}"
+
+
+def _replaced(values: Mapping[str, Any], locked: Mapping[str, Any], before: str = "") -> list[str]:
+    found: list[str] = []
+    for key in sorted(values.keys() & locked.keys()):
+        mine, theirs = values[key], locked[key]
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            found += _replaced(mine, theirs, f"{before}{key}.")
+        elif mine != theirs:
+            found.append(f"{before}{key}")
+    return found

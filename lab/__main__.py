@@ -1,0 +1,5 @@
+"""Lets `python -m lab` work."""
+
+from lab.cli import main
+
+main()

@@ -1,0 +1,119 @@
+"""The objects that the demo applies, apart from the sample of `docs/samples/`, which it applies as it is."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "docs" / "samples" / "gateway.yaml"
+WORKING_NAMESPACE = "kubesphere-controls-system"
+HOSTS = {"shop": "shop.example.com", "blog": "blog.example.com"}
+
+
+def project_gateway(project: str) -> str:
+    """A project gateway on node ports, as KubeSphere's console makes them."""
+    return _yaml(
+        {
+            "apiVersion": "gateway.kubesphere.io/v1alpha1",
+            "kind": "Gateway",
+            "metadata": {"name": f"kubesphere-router-{project}", "namespace": WORKING_NAMESPACE},
+            "spec": {
+                "controller": {"scope": {"enabled": True, "namespace": project}},
+                "deployment": {"replicas": 1},
+                "service": {"type": "NodePort"},
+            },
+        }
+    )
+
+
+def app(project: str, image: str, replicas: int = 2) -> str:
+    """A namespace with an app that answers who it is, its Service and its Ingress; `blog` has TLS."""
+    parts = [_namespace(project), _deployment(project, image, replicas), _service(project), _ingress(project)]
+    if project == "blog":
+        parts.append(_certificate(project, HOSTS[project]))
+    return "---\n".join(_yaml(part) for part in parts)
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _deployment(project: str, image: str, replicas: int) -> dict[str, Any]:
+    def field(name: str, path: str) -> dict[str, Any]:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+    container = {
+        "name": "echo",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")],
+        "ports": [{"name": "web", "containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1},
+    }
+    labels = {"app": project}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 5}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": project, "namespace": project},
+        "spec": spec,
+    }
+
+
+def _service(project: str) -> dict[str, Any]:
+    spec = {"selector": {"app": project}, "ports": [{"name": "http", "port": 80, "targetPort": "web"}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": project, "namespace": project}, "spec": spec}
+
+
+def _ingress(project: str) -> dict[str, Any]:
+    backend = {"service": {"name": project, "port": {"name": "http"}}}
+    rule = {"host": HOSTS[project], "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    spec: dict[str, Any] = {"ingressClassName": "nginx", "rules": [rule]}
+    if project == "blog":
+        spec["tls"] = [{"hosts": [HOSTS[project]], "secretName": f"{project}-tls"}]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": project, "namespace": project},
+        "spec": spec,
+    }
+
+
+def _certificate(project: str, host: str) -> dict[str, Any]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    data = {"tls.crt": certificate.public_bytes(pem), "tls.key": private}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": f"{project}-tls", "namespace": project},
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
+
+
+def _yaml(obj: dict[str, Any]) -> str:
+    return str(yaml.safe_dump(json.loads(json.dumps(obj)), sort_keys=False))

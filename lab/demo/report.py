@@ -1,0 +1,56 @@
+"""What the demo saw, as JSON for programs and as a summary for people."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+REPORT = Path(__file__).resolve().parents[1] / "report.json"
+
+
+@dataclass
+class Requests:
+    """HTTP requests sent through the gateways; `ok` answered 200 by the right backend."""
+
+    sent: int = 0
+    ok: int = 0
+    by_backend: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Report:
+    """The report: gateways that are served, requests, milliseconds until a repair was seen, seconds of each step."""
+
+    gateways: list[dict[str, object]] = field(default_factory=list)
+    refused: list[dict[str, object]] = field(default_factory=list)
+    requests: Requests = field(default_factory=Requests)
+    repaired_ms: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str, title: str) -> Iterator[None]:
+        """Say what begins, and keep how long it took."""
+        print(f"\n==> {title}", flush=True)
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 1)
+
+    def write(self) -> None:
+        """Write the report beside the lab."""
+        REPORT.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    def summary(self) -> str:
+        """The report in a few lines."""
+        lines = [
+            f"  {g['scope']:<8} gateway {g['name']}: ready={g['ready']}, address {g['address']}" for g in self.gateways
+        ]
+        lines += [f"  {'refused':<8} gateway {g['name']}: {g['message']}" for g in self.refused]
+        lines.append(f"  requests: {self.requests.ok} of {self.requests.sent} answered by the right backend")
+        lines += [f"    {count:>5}  {backend}" for backend, count in sorted(self.requests.by_backend.items())]
+        lines += [f"  {what}: back after {ms} ms" for what, ms in self.repaired_ms.items()]
+        total = sum(self.seconds.values())
+        lines.append("  seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in self.seconds.items()) + f" = {total:.0f}")
+        return "\n".join(lines)

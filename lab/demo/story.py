@@ -1,0 +1,201 @@
+"""The demo's steps, in order. Each shows what it does and what came of it."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from lab import tools
+from lab.demo import objects, traffic
+from lab.demo.report import Report
+from lab.demo.target import Target, users_cluster
+from lab.errors import LabError
+
+OPERATOR_NAMESPACE = "gateway-system"
+REQUESTS_PER_ROUTE = 100
+CLUSTER_GATEWAY = "kubesphere-router-proj1"  # seed name of the sample: it serves the whole cluster
+SHOP_GATEWAY = "kubesphere-router-shop"
+BLOG_GATEWAY = "kubesphere-router-blog"
+
+
+def tell(kubeconfig: Path | None = None) -> None:
+    """Play the whole demo and leave it running. Raises LabError."""
+    report = Report()
+    with report.step("lab", "A cluster whose pods run"):
+        target = users_cluster(kubeconfig) if kubeconfig else _lab_cluster()
+    with report.step("operator", "The operator, from its chart"):
+        _install_operator(target)
+    with report.step("apps", "Two projects, each with an app and an Ingress"):
+        for project in objects.HOSTS:
+            target.apply(objects.app(project, target.app_image))
+    with report.step("gateways", "A project gateway, then the cluster gateway, then one that comes too late"):
+        _gateways(target, report)
+    with report.step("traffic", "Requests through both gateways"):
+        routes = _routes(target)
+        _requests(target, report, routes)
+    with report.step("repair", "Somebody deletes a Deployment and edits a Service"):
+        _sabotage(target, report, routes)
+    report.write()
+    print("\n==> Summary (also in lab/report.json)")
+    print(report.summary())
+    _hints(target)
+
+
+def down(kubeconfig: Path | None = None) -> None:
+    """Take everything away: the lab's cluster, or what the demo put into the user's."""
+    if kubeconfig is None:
+        from lab.cluster import Lab
+
+        Lab.take_down()
+        return
+    target = Target(kubeconfig, "", "", "")
+    target.kubectl("delete", "mgw", "--all", "-n", objects.WORKING_NAMESPACE, "--ignore-not-found", check=False)
+    target.helm("uninstall", "gateway-operator", "-n", OPERATOR_NAMESPACE, "--ignore-not-found")
+    target.kubectl("delete", "namespace", *objects.HOSTS, OPERATOR_NAMESPACE, "--ignore-not-found")
+
+
+def _lab_cluster() -> Target:
+    from lab.cluster import Lab
+    from lab.images import echo_image, image
+
+    lab = Lab.up(clusters=["centre"])
+    centre = lab["centre"]
+    gateway, echo = image(), echo_image()
+    for built in (gateway, echo):
+        centre.load(built.archive)
+    return Target(centre.kubeconfig, centre.node_ip, gateway.name, echo.name)
+
+
+def _install_operator(target: Target) -> None:
+    repository, _, tag = target.image.rpartition(":")
+    chart = str(objects.ROOT / "charts" / "gateway-operator")
+    target.helm(
+        *("upgrade", "--install", "gateway-operator", chart, "-n", OPERATOR_NAMESPACE, "--create-namespace"),
+        *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
+        *("--wait", "--timeout", "5m"),
+    )
+    for line in target.kubectl("get", "pods", "-n", OPERATOR_NAMESPACE).splitlines():
+        print(f"    {line}", flush=True)
+
+
+def _gateways(target: Target, report: Report) -> None:
+    target.apply(objects.project_gateway("shop"))
+    _show_ready(target, SHOP_GATEWAY)
+    print(f"    the sample, unchanged: {objects.SAMPLE.relative_to(objects.ROOT)}", flush=True)
+    target.apply(objects.SAMPLE.read_text())
+    _show_ready(target, CLUSTER_GATEWAY)
+    target.apply(objects.project_gateway("blog"))
+    target.wait("the refusal", lambda: bool(_condition(target, BLOG_GATEWAY, "Accepted", "False")))
+    refused = _condition(target, BLOG_GATEWAY, "Accepted", "False")
+    print(f"    {BLOG_GATEWAY} is refused: {refused.get('reason')}: {refused.get('message')}", flush=True)
+    report.refused.append(
+        {"name": BLOG_GATEWAY, "reason": refused.get("reason"), "message": refused.get("message")}
+    )
+    for name in (SHOP_GATEWAY, CLUSTER_GATEWAY):
+        report.gateways.append(_served(target, name))
+    for line in target.kubectl("get", "mgw,ngx", "-A").splitlines():
+        print(f"    {line}", flush=True)
+
+
+def _served(target: Target, name: str) -> dict[str, object]:
+    status = _gateway(target, name)["status"]
+    ports = _node_ports(target, name)
+    return {
+        "name": name,
+        "scope": status.get("scope"),
+        "ready": bool(_condition(target, name, "Ready", "True")),
+        "address": status.get("address") or f"{target.node_ip}:{ports['http']}",
+    }
+
+
+def _show_ready(target: Target, name: str) -> None:
+    seconds = target.wait(f"{name} is Ready", lambda: bool(_condition(target, name, "Ready", "True")))
+    print(f"    {name} is Ready after {seconds:.1f} s", flush=True)
+
+
+def _routes(target: Target) -> list[traffic.Route]:
+    shop, cluster = _node_ports(target, SHOP_GATEWAY), _node_ports(target, CLUSTER_GATEWAY)
+    hosts = objects.HOSTS
+    return [
+        traffic.Route("shop's gateway", shop["http"], hosts["shop"], "shop"),
+        traffic.Route("cluster gateway", cluster["http"], hosts["shop"], "shop"),
+        traffic.Route("cluster gateway (TLS)", cluster["https"], hosts["blog"], "blog", tls=True),
+    ]
+
+
+def _requests(target: Target, report: Report, routes: list[traffic.Route]) -> None:
+    for route in routes:
+        target.wait(f"{route.host} answers", lambda route=route: traffic.answers(target.node_ip, route))
+    report.requests = traffic.send(target.node_ip, routes, REQUESTS_PER_ROUTE)
+    for backend, count in sorted(report.requests.by_backend.items()):
+        print(f"    {count:>5}  {backend}", flush=True)
+    if report.requests.ok != report.requests.sent:
+        raise LabError(f"only {report.requests.ok} of {report.requests.sent} requests were answered by the right app")
+
+
+def _sabotage(target: Target, report: Report, routes: list[traffic.Route]) -> None:
+    namespace = objects.WORKING_NAMESPACE
+    old = target.get("deployment", CLUSTER_GATEWAY, "-n", namespace)["metadata"]["uid"]
+    started = time.monotonic()
+    target.kubectl("delete", "deployment", CLUSTER_GATEWAY, "-n", namespace, "--wait=false")
+    target.wait("the Deployment is back", lambda: _uid(target, CLUSTER_GATEWAY) not in {"", old})
+    _repaired(report, "the deleted Deployment", started)
+
+    before = target.get("service", SHOP_GATEWAY, "-n", namespace)["spec"]["selector"]
+    started = time.monotonic()
+    target.kubectl(
+        *("patch", "service", SHOP_GATEWAY, "-n", namespace, "--type=merge"),
+        *("-p", '{"spec":{"selector":{"app.kubernetes.io/component":"nothing"}}}'),
+    )
+    target.wait(
+        "the Service is repaired",
+        lambda: target.get("service", SHOP_GATEWAY, "-n", namespace)["spec"]["selector"] == before,
+    )
+    _repaired(report, "the edited Service", started)
+    for route in routes:
+        target.wait(f"{route.host} answers again", lambda route=route: traffic.answers(target.node_ip, route))
+    print("    requests through both gateways are answered again", flush=True)
+
+
+def _repaired(report: Report, what: str, started: float) -> None:
+    report.repaired_ms[what] = round((time.monotonic() - started) * 1000)
+    print(f"    {what} is back after {report.repaired_ms[what]} ms", flush=True)
+
+
+def _uid(target: Target, name: str) -> str:
+    found = target.get("deployment", name, "-n", objects.WORKING_NAMESPACE)
+    return str(found["metadata"]["uid"]) if found else ""
+
+
+def _gateway(target: Target, name: str) -> dict[str, Any]:
+    return target.get("gateways.gateway.kubesphere.io", name, "-n", objects.WORKING_NAMESPACE)
+
+
+def _condition(target: Target, name: str, type_: str, status: str) -> dict[str, Any]:
+    """The condition of a Gateway when it has this status for the object as it is now; else empty."""
+    gateway = _gateway(target, name)
+    for condition in gateway.get("status", {}).get("conditions", []):
+        current = condition.get("observedGeneration") == gateway["metadata"]["generation"]
+        if condition["type"] == type_ and condition["status"] == status and current:
+            return dict(condition)
+    return {}
+
+
+def _node_ports(target: Target, name: str) -> dict[str, int]:
+    ports = target.get("service", name, "-n", objects.WORKING_NAMESPACE)["spec"]["ports"]
+    return {port["name"]: int(port["nodePort"]) for port in ports}
+
+
+def _hints(target: Target) -> None:
+    helm = f"KUBECONFIG={target.kubeconfig} {tools.binary('helm4')} history {CLUSTER_GATEWAY}"
+    print("\n==> It goes on running; try")
+    for command in (
+        "get mgw,ngx -A",
+        f"describe mgw {BLOG_GATEWAY} -n {objects.WORKING_NAMESPACE}",
+        "explain gateways.spec --api-version=gateway.kubesphere.io/v1alpha1",
+        "get ingress -A",
+        f"logs -n {OPERATOR_NAMESPACE} deploy/gateway-operator",
+    ):
+        print(f"  {target.hint(command)}")
+    print(f"  {helm} -n {objects.WORKING_NAMESPACE}")
+    print(f"\nmake demo-down{' KUBECONFIG=' + os.environ['KUBECONFIG'] if os.environ.get('KUBECONFIG') else ''} takes it away.")
