@@ -58,15 +58,7 @@ class Children:
 
     def strangers(self) -> list[int]:
         """Return our children that weren't started here: what a dead child left behind."""
-        me = str(os.getpid())
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) not in self._known:
-                with contextlib.suppress(OSError, IndexError):
-                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                    if fields[1] == me and fields[0] != "Z":
-                        found.append(int(entry.name))
-        return found
+        return [pid for pid in child_pids(os.getpid()) if pid not in self._known]
 
     def _reap(self) -> None:
         while True:
@@ -81,3 +73,24 @@ class Children:
                 process.returncode = os.waitstatus_to_exitcode(status)
                 if not future.done():
                     future.set_result(process.returncode)
+
+
+def child_pids(parent: int) -> list[int]:
+    """Return the living children of a process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                state, ppid = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                if int(ppid) == parent and state != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+def is_accepting(worker: int) -> bool:
+    """Tell whether an nginx worker still takes connections: it changes its title before it closes its listeners."""
+    try:
+        title = Path(f"/proc/{worker}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return title.startswith(b"nginx: worker process") and b"shutting down" not in title

@@ -2,8 +2,8 @@
 
 It has no token and knows nothing of Kubernetes; it takes short JSON lines over a unix socket. A new generation is
 tested, `current` is swapped in one rename, nginx reloads, and the change counts only when new workers answer with its version;
-else the old one comes back. A dead nginx is started again with the last config that worked. Standard library only: it
-starts fast.
+else the old one comes back. A dead nginx is started again with the last config that worked. It uses the standard
+library only, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from gateway_operator.ingress.cgroup import available_cpus
-from gateway_operator.ingress.children import Child, Children
+from gateway_operator.ingress.children import Child, Children, child_pids, is_accepting
 
 GENERATION = re.compile(r"gen-[0-9a-f]{16,64}")
 BUILTIN = "builtin"
 PROBE_EVERY = 0.025
-PROBE_AGREEMENTS = 3
 TEST_TIMEOUT = 120.0
 RELOAD_TIMEOUT = 60.0
 MAX_BACKOFF = 10.0
@@ -167,9 +166,10 @@ class Supervisor:
             self.port = port
         await self._test(name)
         previous = self._target("current")
+        old = self._workers()
         self._point("current", name)
         self._reload()
-        if await self._answers(name.removeprefix("gen-")):
+        if await self._answers(name.removeprefix("gen-"), old):
             self._point("last-good", name)
             say("generation applied", generation=name)
             return
@@ -245,17 +245,20 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGQUIT)
 
-    async def _answers(self, version: str) -> bool:
-        """Wait until only workers with the new version answer."""
+    def _workers(self) -> list[int]:
+        if self.master is None or self.master.exited.done():
+            return []
+        return [pid for pid in child_pids(self.master.pid) if is_accepting(pid)]
+
+    async def _answers(self, version: str, old: Sequence[int]) -> bool:
+        """Wait until new workers answer and no old one accepts connections: nginx lets both do so for 100 ms."""
         deadline = time.monotonic() + RELOAD_TIMEOUT
-        agreed = 0
         while time.monotonic() < deadline and not self.stopping.is_set():
-            agreed = agreed + 1 if await _probe(self.port) == version else 0
-            if agreed == PROBE_AGREEMENTS:
+            if await _probe(self.port) == version and not any(is_accepting(pid) for pid in old):
                 return True
             if self.master is None or self.master.exited.done():
                 return False
-            await asyncio.sleep(0 if agreed else PROBE_EVERY)
+            await asyncio.sleep(PROBE_EVERY)
         return False
 
     async def _drain(self) -> None:

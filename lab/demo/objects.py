@@ -38,7 +38,7 @@ def app(project: str, image: str, replicas: int = 2) -> str:
     """A namespace with an app that answers who it is, its Service and its Ingress; `blog` has TLS."""
     parts = [_namespace(project), _deployment(project, image, replicas), _service(project), _ingress(project)]
     if project == "blog":
-        parts.append(_certificate(project, HOSTS[project]))
+        parts.append(certificate(project, HOSTS[project]))
     return "---\n".join(_yaml(part) for part in parts)
 
 
@@ -88,7 +88,8 @@ def _ingress(project: str) -> dict[str, Any]:
     }
 
 
-def _certificate(project: str, host: str) -> dict[str, Any]:
+def certificate(project: str, host: str) -> dict[str, Any]:
+    """A Secret with a self-signed certificate for a host."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)

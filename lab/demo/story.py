@@ -2,15 +2,19 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lab import tools
+from lab.cluster import Lab
 from lab.demo import objects, traffic
 from lab.demo.report import Report
 from lab.demo.target import Target, users_cluster
 from lab.errors import LabError
+from lab.images import ECHO, image
 
+LAB = "demo"
 OPERATOR_NAMESPACE = "gateway-system"
 REQUESTS_PER_ROUTE = 100
 CLUSTER_GATEWAY = "kubesphere-router-proj1"  # seed name of the sample: it serves the whole cluster
@@ -22,9 +26,10 @@ def tell(kubeconfig: Path | None = None) -> None:
     """Play the whole demo and leave it running. Raises LabError."""
     report = Report()
     with report.step("lab", "A cluster whose pods run"):
-        target = users_cluster(kubeconfig) if kubeconfig else _lab_cluster()
+        target = users_cluster(kubeconfig) if kubeconfig else lab_target()
     with report.step("operator", "The operator, from its chart"):
-        _install_operator(target)
+        install_operator(target)
+        target.show("get", "pods", "-n", OPERATOR_NAMESPACE)
     with report.step("apps", "Two projects, each with an app and an Ingress"):
         for project in objects.HOSTS:
             target.apply(objects.app(project, target.app_image))
@@ -44,9 +49,9 @@ def tell(kubeconfig: Path | None = None) -> None:
 def down(kubeconfig: Path | None = None) -> None:
     """Take everything away: the lab's cluster, or what the demo put into the user's."""
     if kubeconfig is None:
-        from lab.cluster import Lab
-
-        Lab.take_down()
+        if lab := Lab.find(LAB):
+            lab.down()
+        print("the demo is gone")
         return
     target = Target(kubeconfig, "", "", "")
     target.kubectl("delete", "mgw", "--all", "-n", objects.WORKING_NAMESPACE, "--ignore-not-found", check=False)
@@ -54,28 +59,24 @@ def down(kubeconfig: Path | None = None) -> None:
     target.kubectl("delete", "namespace", *objects.HOSTS, OPERATOR_NAMESPACE, "--ignore-not-found")
 
 
-def _lab_cluster() -> Target:
-    from lab.cluster import Lab
-    from lab.images import echo_image, image
-
-    lab = Lab.up(clusters=["centre"])
-    centre = lab["centre"]
-    gateway, echo = image(), echo_image()
-    for built in (gateway, echo):
-        centre.load(built.archive)
-    return Target(centre.kubeconfig, centre.node_ip, gateway.name, echo.name)
+def lab_target(name: str = LAB) -> Target:
+    """Bring one cluster up with the images in it."""
+    centre = Lab.up(clusters=["centre"], name=name)["centre"]
+    built = image()
+    centre.ensure(built)
+    return Target(centre.kubeconfig, centre.node_ip, built.name, ECHO)
 
 
-def _install_operator(target: Target) -> None:
+def install_operator(target: Target, *settings: str) -> None:
+    """Install or upgrade the operator from its chart; `settings` are more values (`key=value`)."""
     repository, _, tag = target.image.rpartition(":")
     chart = str(objects.ROOT / "charts" / "gateway-operator")
+    values = [f"image.repository={repository}", f"image.tag={tag}", *settings]
     target.helm(
         *("upgrade", "--install", "gateway-operator", chart, "-n", OPERATOR_NAMESPACE, "--create-namespace"),
-        *("--set", f"image.repository={repository}", "--set", f"image.tag={tag}"),
+        *(word for value in values for word in ("--set", value)),
         *("--wait", "--timeout", "5m"),
     )
-    for line in target.kubectl("get", "pods", "-n", OPERATOR_NAMESPACE).splitlines():
-        print(f"    {line}", flush=True)
 
 
 def _gateways(target: Target, report: Report) -> None:
@@ -88,13 +89,10 @@ def _gateways(target: Target, report: Report) -> None:
     target.wait("the refusal", lambda: bool(_condition(target, BLOG_GATEWAY, "Accepted", "False")))
     refused = _condition(target, BLOG_GATEWAY, "Accepted", "False")
     print(f"    {BLOG_GATEWAY} is refused: {refused.get('reason')}: {refused.get('message')}", flush=True)
-    report.refused.append(
-        {"name": BLOG_GATEWAY, "reason": refused.get("reason"), "message": refused.get("message")}
-    )
+    report.refused.append({"name": BLOG_GATEWAY, "reason": refused.get("reason"), "message": refused.get("message")})
     for name in (SHOP_GATEWAY, CLUSTER_GATEWAY):
         report.gateways.append(_served(target, name))
-    for line in target.kubectl("get", "mgw,ngx", "-A").splitlines():
-        print(f"    {line}", flush=True)
+    target.show("get", "mgw,ngx", "-A")
 
 
 def _served(target: Target, name: str) -> dict[str, object]:
@@ -125,7 +123,7 @@ def _routes(target: Target) -> list[traffic.Route]:
 
 def _requests(target: Target, report: Report, routes: list[traffic.Route]) -> None:
     for route in routes:
-        target.wait(f"{route.host} answers", lambda route=route: traffic.answers(target.node_ip, route))
+        target.wait(f"{route.host} answers", partial(traffic.answers, target.node_ip, route))
     report.requests = traffic.send(target.node_ip, routes, REQUESTS_PER_ROUTE)
     for backend, count in sorted(report.requests.by_backend.items()):
         print(f"    {count:>5}  {backend}", flush=True)
@@ -153,7 +151,7 @@ def _sabotage(target: Target, report: Report, routes: list[traffic.Route]) -> No
     )
     _repaired(report, "the edited Service", started)
     for route in routes:
-        target.wait(f"{route.host} answers again", lambda route=route: traffic.answers(target.node_ip, route))
+        target.wait(f"{route.host} answers again", partial(traffic.answers, target.node_ip, route))
     print("    requests through both gateways are answered again", flush=True)
 
 
@@ -198,4 +196,5 @@ def _hints(target: Target) -> None:
     ):
         print(f"  {target.hint(command)}")
     print(f"  {helm} -n {objects.WORKING_NAMESPACE}")
-    print(f"\nmake demo-down{' KUBECONFIG=' + os.environ['KUBECONFIG'] if os.environ.get('KUBECONFIG') else ''} takes it away.")
+    users = f" KUBECONFIG={os.environ['KUBECONFIG']}" if os.environ.get("KUBECONFIG") else ""
+    print(f"\nmake demo-down{users} takes it away.")

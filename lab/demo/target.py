@@ -26,6 +26,11 @@ class Target:
         """Run kubectl and return its output. Raises LabError with what it said."""
         return self._run([str(tools.binary("kubectl")), *args], text, check=check)
 
+    def show(self, *args: str) -> None:
+        """Run kubectl and print what it says."""
+        for line in self.kubectl(*args).splitlines():
+            print(f"    {line}", flush=True)
+
     def helm(self, *args: str) -> str:
         """Run helm and return its output. Raises LabError with what it said."""
         return self._run([str(tools.binary("helm4")), *args], None, check=True)
@@ -45,7 +50,8 @@ class Target:
         started = time.monotonic()
         while not holds():
             if time.monotonic() - started > seconds:
-                raise LabError(f"{what}: not after {seconds:.0f} s; look with: {self.hint('get mgw,ngx,pods,events -A')}")
+                look = self.hint("get mgw,ngx,pods,events -A")
+                raise LabError(f"{what}: not after {seconds:.0f} s; look with: {look}")
             time.sleep(0.1)
         return time.monotonic() - started
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 # Counts each call; waits while the file `hold` is there; then becomes the real helm.
 SHIM = """#!/bin/bash
 echo "$$ $1 $2" >> {folder}/calls
-while [ -e {folder}/hold ]; do sleep 0.05; done
+while [ "$1" != version ] && [ -e {folder}/hold ]; do sleep 0.05; done
 exec -a helm {helm} "$@"
 """
 

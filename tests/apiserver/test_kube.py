@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
 from gateway_operator.errors import AlreadyExists, ConfigError, Conflict, KindNotServed, NotFound, Unavailable
 from gateway_operator.kube import Api, EventRecorder, Informer, LeaseElector, ObjectRef
 from lab.apiserver import ApiCluster

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-from releases_lab import World, conditions, eventually
+from releases_lab import conditions, eventually
 
-from gateway_operator.kube import Api
 from gateway_operator.releases import names
-from lab import tools
-
-
-@pytest.fixture
-async def world(api_cluster, tmp_path):
-    """A world with the kind Web."""
-    api = await Api.connect(api_cluster.kubeconfig)
-    made = World(api, api_cluster.kubeconfig, tmp_path, tools.binary("helm"))
-    await made.prepare("Web")
-    yield made
-    await api.close()
 
 
 async def test_install_upgrade_uninstall(world):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,15 +198,25 @@ def _head(plan: Plan, server: Server) -> dict[str, Any]:
 def _locations(server: Server) -> Iterator[tuple[bool, str, Route]]:
     """A prefix is two locations, the path itself and what lies below it, so that /a never means /ab."""
     exact_paths = {route.path for route in server.routes if route.exact}
+    taken = exact_paths | {route.path for route in server.routes}
     for route in server.routes:
         if route.exact:
             yield True, route.path, route
+            bare = route.path.rstrip("/")
+            if bare != route.path and bare and bare not in taken:
+                yield True, bare, _prefix_for(bare, server.routes)  # or nginx redirects it to the one with the slash
         elif route.path == "/":
             yield False, "/", route
         else:
             if route.path not in exact_paths:
                 yield True, route.path, route
             yield False, route.path + "/", route
+
+
+def _prefix_for(path: str, routes: Iterable[Route]) -> Route:
+    """Return the prefix route that a path belongs to; `/` is always there."""
+    prefixes = [route for route in routes if not route.exact and (path + "/").startswith(route.path.rstrip("/") + "/")]
+    return max(prefixes, key=lambda route: len(route.path))
 
 
 def _location(plan: Plan, exact: bool, path: str, route: Route) -> dict[str, Any]:  # noqa: FBT001

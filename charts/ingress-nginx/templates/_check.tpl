@@ -1,0 +1,58 @@
+{{/* Refuses what would install something else than was asked for. */}}
+{{- define "ingress-nginx.check" -}}
+{{- $c := .Values.controller -}}
+{{- if and .Values.rbac.scope (not $c.scope.enabled) -}}
+{{- fail "rbac.scope needs controller.scope.enabled: without it the controller watches all namespaces and needs a ClusterRole" -}}
+{{- end -}}
+{{- if include "ingress-nginx.native" . -}}
+{{- if and $c.scope.namespaceSelector (not $c.scope.enabled) -}}
+{{- fail "controller.scope.namespaceSelector is not supported by the gateway's own image: serve one namespace with controller.scope.namespace, or all" -}}
+{{- end -}}
+{{- if and (hasKey $c.extraArgs "enable-ssl-passthrough") (ne (toString (get $c.extraArgs "enable-ssl-passthrough")) "false") -}}
+{{- fail "controller.extraArgs.enable-ssl-passthrough is not supported by the gateway's own image: remove it, or choose the upstream image" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The values that are set and have no effect, one a line. */}}
+{{- define "ingress-nginx.ignored" -}}
+{{- $c := .Values.controller -}}
+{{- if include "ingress-nginx.native" . -}}
+{{- if .Values.tcp }}
+tcp
+{{- end }}
+{{- if .Values.udp }}
+udp
+{{- end }}
+{{- if .Values.dhParam }}
+dhParam
+{{- end }}
+{{- range $key := list "addHeaders" "proxySetHeaders" "extraModules" "maxmindLicenseKey" "enableTopologyAwareRouting" "shareProcessNamespace" "allowSnippetAnnotations" }}
+{{- if get $c $key }}
+controller.{{ $key }}
+{{- end }}
+{{- end }}
+{{- if $c.customTemplate.configMapName }}
+controller.customTemplate
+{{- end }}
+{{- if $c.opentelemetry.enabled }}
+controller.opentelemetry
+{{- end }}
+{{- if $c.admissionWebhooks.enabled }}
+controller.admissionWebhooks
+{{- end }}
+{{- if $c.image.chroot }}
+controller.image.chroot
+{{- end }}
+{{- if not $c.enableAnnotationValidations }}
+controller.enableAnnotationValidations
+{{- end }}
+{{- else -}}
+{{- if $c.statusExcludedNamespaces }}
+controller.statusExcludedNamespaces
+{{- end }}
+{{- if $c.admissionWebhooks.patch }}
+controller.admissionWebhooks.patch (there are no hook Jobs)
+{{- end }}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,46 @@
+{{/* Ports of the container that carries the traffic. */}}
+{{- define "ingress-nginx.trafficPorts" -}}
+{{- $c := .Values.controller -}}
+{{- $prefix := ternary (printf "%s-" .Values.portNamePrefix) "" (ne .Values.portNamePrefix "") -}}
+{{- range $name, $port := $c.containerPort }}
+- name: {{ $name }}
+  containerPort: {{ $port }}
+  protocol: TCP
+  {{- if $c.hostNetwork }}
+  hostPort: {{ $port }}
+  {{- else if $c.hostPort.enabled }}
+  hostPort: {{ default $port (index $c.hostPort.ports $name) }}
+  {{- end }}
+{{- end }}
+{{- range $port, $_ := .Values.tcp }}
+- name: {{ $prefix }}{{ $port }}-tcp
+  containerPort: {{ $port }}
+  protocol: TCP
+  {{- if or $c.hostNetwork $c.hostPort.enabled }}
+  hostPort: {{ $port }}
+  {{- end }}
+{{- end }}
+{{- range $port, $_ := .Values.udp }}
+- name: {{ $prefix }}{{ $port }}-udp
+  containerPort: {{ $port }}
+  protocol: UDP
+  {{- if or $c.hostNetwork $c.hostPort.enabled }}
+  hostPort: {{ $port }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Ports of the controller: metrics and the webhook. */}}
+{{- define "ingress-nginx.controllerPorts" -}}
+{{- $c := .Values.controller -}}
+{{- if $c.metrics.enabled }}
+- name: {{ $c.metrics.portName }}
+  containerPort: {{ $c.metrics.port }}
+  protocol: TCP
+{{- end }}
+{{- if include "ingress-nginx.webhook" . }}
+- name: webhook
+  containerPort: {{ $c.admissionWebhooks.port }}
+  protocol: TCP
+{{- end }}
+{{- end -}}

@@ -1,0 +1,126 @@
+"""What a release made is put back when it is deleted or changed, wherever it lives, and an Event says who did it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from releases_lab import eventually
+
+from gateway_operator.errors import NotFound
+
+KINDS = [
+    ("v1", "ConfigMap", True),
+    ("v1", "Service", True),
+    ("apps/v1", "Deployment", True),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole", False),
+    ("networking.k8s.io/v1", "IngressClass", False),
+]
+
+
+def place(world, namespaced):
+    """Return name and namespace of an object of release `a`."""
+    return ("a", world.namespace) if namespaced else (f"{world.namespace}-a", None)
+
+
+async def test_every_deleted_object_comes_back(world):
+    """Also cluster-scoped ones; the revision stays, for Helm has nothing to do."""
+    async with world.engine(world.settings(world.row("Web"))):
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+        for api_version, kind, namespaced in KINDS:
+            name, namespace = place(world, namespaced)
+            uid = (await world.get(api_version, kind, name, namespace))["metadata"]["uid"]
+            started = time.monotonic()
+            await world.delete(api_version, kind, name, namespace)
+
+            async def back(api_version=api_version, kind=kind, name=name, namespace=namespace, uid=uid):
+                return (await world.get(api_version, kind, name, namespace))["metadata"]["uid"] != uid
+
+            await eventually(back, within=10)
+            assert time.monotonic() - started < 5
+        assert len(await eventually(lambda: at_least(world.events, "DriftCorrected", 5))) == 5
+        await world.ready("Web", "a")
+    assert len(world.calls) == 1
+
+
+async def at_least(events, reason, count):
+    """Return the events once there are enough."""
+    found = await events(reason)
+    assert len(found) >= count, found
+    return found
+
+
+CHANGES = [
+    ("v1", "ConfigMap", True, {"data": {"text": "mine"}}, "/data/text"),
+    ("v1", "ConfigMap", True, {"data": {"text": None}}, "/data"),
+    ("v1", "ConfigMap", True, {"metadata": {"labels": {"app": "mine"}}}, "/metadata/labels/app"),
+    ("v1", "ConfigMap", True, {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}, "managed-by"),
+    ("v1", "ConfigMap", True, {"metadata": {"annotations": {"meta.helm.sh/release-name": None}}}, "release-name"),
+    ("v1", "Service", True, {"spec": {"ports": [{"name": "http", "port": 81}]}}, "/spec/ports"),
+    ("apps/v1", "Deployment", True, {"spec": {"paused": True, "replicas": 3}}, "/spec/replicas"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole", False, {"rules": []}, "/rules"),
+    ("networking.k8s.io/v1", "IngressClass", False, {"metadata": {"annotations": None}}, "/metadata/annotations"),
+]
+
+
+async def test_every_changed_object_is_put_back(world):
+    """Changed and removed fields; the Event has the JSON pointer and the field manager."""
+    async with world.engine(world.settings(world.row("Web"))):
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+        for number, (api_version, kind, namespaced, patch, pointer) in enumerate(CHANGES, start=1):
+            name, namespace = place(world, namespaced)
+            await world.patch(api_version, kind, name, patch, namespace)
+            found = await eventually(lambda n=number: at_least(world.events, "DriftCorrected", n), within=10)
+            assert any(pointer in message and f"{kind} " in message for message in found), (pointer, found)
+        assert any("changed by somebody" in message for message in found)
+        assert (await world.get("v1", "ConfigMap", "a"))["data"] == {"text": "hello"}
+        assert (await world.get("apps/v1", "Deployment", "a"))["spec"]["replicas"] == 0
+        [port] = (await world.get("v1", "Service", "a"))["spec"]["ports"]
+        assert port["port"] == 80
+    assert len(world.calls) == 1
+    assert [r["metadata"]["labels"]["version"] for r in await world.records("a")] == ["1"]
+
+
+async def test_what_happened_while_the_operator_was_away_is_found(world):
+    """A new operator compares every release once, without a helm run."""
+    settings = world.settings(world.row("Web"))
+    async with world.engine(settings):
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+    await world.patch("v1", "ConfigMap", "a", {"data": {"text": "mine"}})
+    await world.delete("v1", "Service", "a")
+    async with world.engine(settings):
+        await eventually(lambda: restored(world))
+    assert len(world.calls) == 1
+
+
+async def restored(world):
+    """Tell whether the ConfigMap and the Service of `a` are as they should be."""
+    await world.get("v1", "Service", "a")
+    return (await world.get("v1", "ConfigMap", "a"))["data"] == {"text": "hello"}
+
+
+async def test_deleted_release_record_is_installed_again(world):
+    """Somebody deletes Helm's Secret: the release is made anew over its objects."""
+    async with world.engine(world.settings(world.row("Web"))):
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+        [record] = await world.records("a")
+        await world.delete("v1", "Secret", record["metadata"]["name"])
+        await eventually(lambda: world.records("a"))
+        await world.ready("Web", "a")
+    assert len(world.calls) == 2
+
+
+async def test_row_without_dependent_watches_leaves_changes_alone(world):
+    """watchDependentResources: false means that."""
+    async with world.engine(world.settings(world.row("Web", watchDependentResources=False))):
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+        await world.delete("v1", "Service", "a")
+        await asyncio.sleep(1)
+        with pytest.raises(NotFound):
+            await world.get("v1", "Service", "a")

@@ -1,0 +1,70 @@
+"""Objects for the e2e tests, made from the demo's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from lab.demo import objects, traffic
+from lab.demo.target import Target
+
+WORKING = objects.WORKING_NAMESPACE
+
+
+def gateway(name: str, *, namespace: str = WORKING, project: str | None = None, **spec: Any) -> str:
+    """A Gateway; with `project`, one for that project alone."""
+    if project:
+        spec.setdefault("controller", {})["scope"] = {"enabled": True, "namespace": project}
+    spec.setdefault("service", {"type": "NodePort"})
+    return yaml.safe_dump(
+        {
+            "apiVersion": "gateway.kubesphere.io/v1alpha1",
+            "kind": "Gateway",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
+    )
+
+
+def project(target: Target, name: str) -> str:
+    """A project with its app, marked so that it is removed after the test."""
+    target.kubectl("apply", "-f", "-", text=objects.app(name, target.app_image, replicas=1))
+    target.kubectl("label", "namespace", name, "e2e=project", "--overwrite")
+    target.kubectl("rollout", "status", f"deployment/{name}", "-n", name, "--timeout=120s")
+    return name
+
+
+def ready(target: Target, name: str, namespace: str = WORKING, seconds: int = 180) -> None:
+    """Wait as a user does."""
+    target.kubectl("wait", f"mgw/{name}", "-n", namespace, "--for=condition=Ready", f"--timeout={seconds}s")
+
+
+def conditions(target: Target, kind: str, name: str, namespace: str = WORKING) -> dict[str, dict[str, Any]]:
+    """The conditions of an object, by type."""
+    status = target.get(kind, name, "-n", namespace).get("status", {})
+    return {condition["type"]: condition for condition in status.get("conditions", [])}
+
+
+def node_ports(target: Target, name: str, namespace: str = WORKING) -> dict[str, int]:
+    """Node ports of a gateway's Service, by port name."""
+    ports = target.get("service", name, "-n", namespace)["spec"]["ports"]
+    return {port["name"]: port["nodePort"] for port in ports}
+
+
+def route(
+    target: Target, name: str, project_name: str, namespace: str = WORKING, *, tls: bool = False
+) -> traffic.Route:
+    """The way to a project's app through a gateway."""
+    port = node_ports(target, name, namespace)["https" if tls else "http"]
+    return traffic.Route(name, port, objects.HOSTS.get(project_name, f"{project_name}.example.com"), project_name, tls)
+
+
+def answered(target: Target, way: traffic.Route, seconds: float = 60) -> None:
+    """Wait until requests on a route are answered by the right app."""
+    target.wait(f"{way.host} through {way.gateway}", lambda: traffic.answers(target.node_ip, way), seconds)
+
+
+def events(target: Target, namespace: str, reason: str) -> list[str]:
+    """Messages of the Events of a reason."""
+    found = target.get("events", "-n", namespace)["items"]
+    return [event["message"] for event in found if event["reason"] == reason]

@@ -1,0 +1,226 @@
+"""What happens to a request on its way: TLS, redirects, headers, sizes, WebSockets, logs."""
+
+from __future__ import annotations
+
+import json
+import ssl
+
+import aiohttp
+import pytest
+import trustme
+from cryptography import x509
+from tests.nginx.harness import FAKE, Backend, Gateway, eventually
+from tests.nginx.objects import ingress, rule, secret, world
+
+pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
+
+
+def pair(authority: trustme.CA, *names: str) -> tuple[bytes, bytes]:
+    issued = authority.issue_cert(*names)
+    return b"".join(blob.bytes() for blob in issued.cert_chain_pems), issued.private_key_pem.bytes()
+
+
+def names_in(der: bytes) -> list[str]:
+    value = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return value.get_values_for_type(x509.DNSName)
+
+
+async def test_certificates_by_server_name(
+    gateway: Gateway, backends: dict[str, Backend], authority: trustme.CA
+) -> None:
+    """Exact beats wildcard; a wrong, broken or missing certificate means the default one and a problem."""
+    secrets = [
+        secret("wild", *pair(authority, "*.x.test")),
+        secret("one", *pair(authority, "one.x.test")),
+        secret("wrong", *pair(authority, "else.test")),
+        secret("broken", pair(authority, "broken.test")[0], pair(authority, "broken.test")[1]),
+    ]
+    hosts = ("one.x.test", "two.x.test", "wrong.test", "broken.test", "missing.test", "found.x.test")
+    rules = [rule(host, ("/", "Prefix", "a")) for host in hosts]
+    tls = [
+        (["*.x.test"], "wild"),
+        (["one.x.test"], "one"),
+        (["wrong.test"], "wrong"),
+        (["broken.test"], "broken"),
+        (["missing.test"], "missing"),
+    ]
+    graph = await gateway.serve(
+        world(ingress("tls", *rules, tls=tls), services={"a": backends["a"].port}, secrets=secrets)
+    )
+    shown = {host: names_in(gateway.certificate(host)) for host in (*hosts, "unknown.test")}
+    assert shown == {
+        "one.x.test": ["one.x.test"],
+        "two.x.test": ["*.x.test"],
+        "found.x.test": ["*.x.test"],
+        "wrong.test": ["ingress.local"],
+        "broken.test": ["ingress.local"],
+        "missing.test": ["ingress.local"],
+        "unknown.test": ["ingress.local"],
+    }
+    told = {(problem.ref.kind, problem.ref.name) for problem in graph.problems}
+    assert told == {("Ingress", "tls"), ("Secret", "wrong"), ("Secret", "broken")}
+    assert b"".join(p.message.encode() for p in graph.problems).count(b"PRIVATE") == 0
+
+
+async def test_https_end_to_end(gateway: Gateway, backends: dict[str, Backend], authority: trustme.CA) -> None:
+    """A verifying client gets an answer over TLS and HTTP/2 is offered; strict transport security is set."""
+    snapshot = world(
+        ingress("tls", rule("x.test", ("/", "Prefix", "a")), tls=[(["x.test"], "s")]),
+        services={"a": backends["a"].port},
+        secrets=[secret("s", *pair(authority, "x.test"))],
+    )
+    await gateway.serve(snapshot)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    url = f"https://127.0.0.1:{gateway.https}/"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url, ssl=context, server_hostname="x.test", headers={"Host": "x.test"}) as answer:
+            told = (await answer.json())["headers"]
+            assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+    assert (told["X-Forwarded-Proto"], told["X-Forwarded-Port"], told["Host"]) == ("https", "443", "x.test")
+
+
+async def test_tls_hosts_redirect(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """A host with TLS redirects with 308; the annotation and ACME paths stay plain; force redirects without TLS."""
+    snapshot = world(
+        ingress(
+            "tls",
+            rule("x.test", ("/", "Prefix", "a"), ("/.well-known/acme-challenge/t", "Exact", "b")),
+            tls=[(["x.test"], "")],
+        ),
+        ingress(
+            "plain", rule("y.test", ("/", "Prefix", "a")), tls=[(["y.test"], "")], annotations={"ssl-redirect": "false"}
+        ),
+        ingress("force", rule("z.test", ("/", "Prefix", "a")), annotations={"force-ssl-redirect": "true"}),
+        services={name: backend.port for name, backend in backends.items()},
+    )
+    await gateway.serve(snapshot)
+    answer = await gateway.get("x.test:8080", "/p/q?a=b")
+    assert (answer.status, answer.headers["Location"]) == (308, "https://x.test/p/q?a=b")
+    assert (await gateway.get("x.test", headers={"X-Forwarded-Proto": "https"})).status == 308
+    assert await gateway.backend_of("x.test", "/.well-known/acme-challenge/t") == "b"
+    assert await gateway.backend_of("y.test") == "a"
+    assert (await gateway.get("z.test")).status == 308
+
+
+async def test_forwarded_headers_are_replaced(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """What a client claims about itself doesn't reach the backend as the gateway's word."""
+    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
+    lies = {
+        "X-Forwarded-For": "6.6.6.6",
+        "X-Real-IP": "6.6.6.6",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.test",
+        "Proxy": "http://evil.test",
+        "X-Request-ID": "my-id",
+    }
+    told = (await (await gateway.get("x.test", headers=lies)).json())["headers"]
+    assert told["X-Forwarded-For"] == told["X-Real-IP"] == "127.0.0.1"
+    assert told["X-Original-Forwarded-For"] == "6.6.6.6"
+    assert (told["X-Forwarded-Proto"], told["X-Scheme"], told["X-Forwarded-Scheme"]) == ("http", "http", "http")
+    assert (told["Host"], told["X-Forwarded-Host"]) == ("x.test", "x.test")
+    assert told["X-Forwarded-Port"] == str(gateway.http)
+    assert "Proxy" not in told
+    assert told["X-Request-ID"] == "my-id"
+    assert len((await (await gateway.get("x.test")).json())["headers"]["X-Request-ID"]) == 32
+
+
+async def test_forwarded_headers_of_trusted_peers_count(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """With use-forwarded-headers the peer in front is believed, and only a peer of proxy-real-ip-cidr."""
+    objects = ingress("one", rule("x.test", ("/", "Prefix", "a")), tls=[(["x.test"], "")])
+    claims = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "front.test"}
+    services = {"a": backends["a"].port}
+    config = {"use-forwarded-headers": "true", "compute-full-forwarded-for": "true"}
+    await gateway.serve(world(objects, services=services, config=config))
+    answer = await gateway.get("x.test", headers=claims)
+    assert answer.status == 200
+    told = (await answer.json())["headers"]
+    assert (told["X-Real-IP"], told["X-Forwarded-For"]) == ("6.6.6.6", "6.6.6.6, 127.0.0.1")
+    assert (told["X-Forwarded-Host"], told["X-Forwarded-Proto"]) == ("front.test", "https")
+    await gateway.serve(world(objects, services=services, config=config | {"proxy-real-ip-cidr": "10.0.0.0/8"}))
+    assert (await gateway.get("x.test", headers=claims)).status == 308
+
+
+async def test_websocket(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """An upgraded connection carries messages both ways."""
+    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
+    url = f"http://127.0.0.1:{gateway.http}/ws"
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, headers={"Host": "x.test"}) as ws:
+        await ws.send_str("hello")
+        assert (await ws.receive()).data == "a:hello"
+
+
+async def test_body_size_and_virtual_host(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """The body limit of one Ingress holds for its routes only; upstream-vhost changes what the backend sees."""
+    notes = {"proxy-body-size": "2k", "upstream-vhost": "svc.apps.svc.cluster.local"}
+    snapshot = world(
+        ingress("small", rule("x.test", ("/", "Prefix", "a")), annotations=notes),
+        ingress("large", rule("y.test", ("/", "Prefix", "a"))),
+        services={"a": backends["a"].port},
+    )
+    await gateway.serve(snapshot)
+    body = b"x" * 4096
+    assert (await gateway.get("x.test", method="POST", data=body)).status == 413
+    assert (await (await gateway.get("y.test", method="POST", data=body)).json())["size"] == 4096
+    told = (await (await gateway.get("x.test")).json())["headers"]
+    assert (told["Host"], told["X-Forwarded-Host"]) == ("svc.apps.svc.cluster.local", "x.test")
+
+
+async def test_access_log_is_json_when_asked(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """Upstream's way to JSON logs works, with its variables, and a client can't break out of a string."""
+    log = '{"host":"$host","path":"$location_path","up":"$proxy_upstream_name","ns":"$namespace","agent":"$http_user_agent"}'
+    config = {"log-format-escape-json": "true", "log-format-upstream": log}
+    await gateway.serve(
+        world(ingress("one", rule("x.test", ("/p", "Prefix", "a"))), services={"a": backends["a"].port}, config=config)
+    )
+    await gateway.get("x.test", "/p", headers={"User-Agent": 'a"b\\c'})
+
+    async def logged() -> bool:
+        lines = [json.loads(line) for line in gateway.log().splitlines() if '"host":"x.test"' in line]
+        return lines == [{"host": "x.test", "path": "/p", "up": "apps-a-80", "ns": "apps", "agent": 'a"b\\c'}]
+
+    await eventually(logged)
+
+
+async def test_default_certificate_is_checked(gateway: Gateway) -> None:
+    """The self-made certificate is what an unknown name gets."""
+    await gateway.serve(world())
+    assert x509.load_der_x509_certificate(gateway.certificate("any.test")) == x509.load_pem_x509_certificate(
+        FAKE.certificate.pem
+    )
+
+
+async def test_every_honoured_config_key_is_taken(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """A ConfigMap full of changed values still makes a configuration that serves."""
+    config = {
+        "use-gzip": "true",
+        "gzip-types": "application/json text/html text/css",
+        "server-tokens": "true",
+        "use-http2": "false",
+        "keep-alive": "10",
+        "proxy-buffering": "on",
+        "proxy-buffers-number": "8",
+        "proxy-buffer-size": "8k",
+        "client-header-buffer-size": "2k",
+        "large-client-header-buffers": "8 16k",
+        "upstream-keepalive-connections": "0",
+        "worker-processes": "1",
+        "max-worker-connections": "1024",
+        "worker-shutdown-timeout": "5s",
+        "ssl-protocols": "TLSv1.3",
+        "http-redirect-code": "301",
+        "hsts": "false",
+        "ssl-reject-handshake": "true",
+        "disable-access-log": "true",
+        "error-log-level": "warn",
+        "proxy-next-upstream": "error timeout http_502",
+        "enable-real-ip": "true",
+        "proxy-body-size": "0",
+    }
+    await gateway.serve(
+        world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}, config=config)
+    )
+    answer = await gateway.get("x.test", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["Server"].startswith("nginx/")
+    with pytest.raises(ssl.SSLError):
+        gateway.certificate("unknown.test")

@@ -1,0 +1,182 @@
+"""nginx's keeper: proven reloads, the last good configuration, restarts and draining, with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+import aiohttp
+import pytest
+from gateway_operator.ingress.supervised import GenerationRefused, generation_name
+from tests.nginx.harness import Backend, Gateway, eventually
+from tests.nginx.objects import ingress, rule, world
+
+pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
+
+
+async def version(gateway: Gateway) -> str:
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{gateway.status}/configuration-version") as answer:
+            return await answer.text()
+
+
+async def test_before_the_first_configuration_no_port_is_open(gateway: Gateway) -> None:
+    """Clients get a refused connection, never a wrong answer; the probe says so."""
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await gateway.get("x.test")
+    assert await eventually(lambda: version(gateway)) == "builtin"
+
+
+async def test_a_reload_is_proven_by_its_version(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """When apply returns, new requests meet the new configuration, every time."""
+    for number in range(6):
+        name = "ab"[number % 2]
+        await gateway.serve(
+            world(ingress("one", rule("x.test", ("/", "Prefix", name))), services={name: backends[name].port})
+        )
+        assert await gateway.backend_of("x.test") == name
+        status = await gateway.supervised.status()
+        assert status.current == status.last_good == f"gen-{await version(gateway)}"
+
+
+async def test_a_bad_configuration_keeps_the_last_good_one(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """Nginx's refusal comes back with its words, and traffic goes on."""
+    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
+    before = await gateway.supervised.status()
+    files = {"nginx.conf": b"events {} http { nonsense on; }"}
+    with pytest.raises(GenerationRefused) as refused:
+        await gateway.supervised.apply(gateway.supervised.write(files, {}))
+    assert refused.value.stage == "test"
+    assert "nonsense" in refused.value.stderr
+    assert (await gateway.supervised.status()).current == before.current
+    assert await gateway.backend_of("x.test") == "a"
+
+
+async def test_a_configuration_that_never_serves_is_rolled_back(
+    gateway: Gateway, backends: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that passes the test but whose port is taken goes back to the old one by itself."""
+    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
+    taken = await asyncio.start_server(lambda *_: None, "0.0.0.0", 0)
+    port = taken.sockets[0].getsockname()[1]
+    files = {"nginx.conf": f"daemon off; pid nginx.pid; events {{}} http {{ server {{ listen {port}; }} }}".encode()}
+    name = gateway.supervised.write(files, {})
+    with pytest.raises(GenerationRefused) as refused:
+        await gateway.supervised.apply(name)
+    taken.close()
+    assert refused.value.stage == "reload"
+    assert (await gateway.supervised.status()).current != name
+    assert await gateway.backend_of("x.test") == "a"
+
+
+@pytest.mark.parametrize(
+    "name", ["../etc", "gen-..", "gen-0123456789abcdef/../x", "current", "", None, 7, "gen-ffffffffffffffff"]
+)
+async def test_only_generations_are_opened(gateway: Gateway, name: object) -> None:
+    """A name that is no generation of ours is refused before any file is touched."""
+    with pytest.raises(GenerationRefused) as refused:
+        await gateway.supervised.apply(name)  # type: ignore[arg-type]
+    assert refused.value.stage == "command"
+
+
+async def test_reloads_under_load_answer_every_request(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """Clients that keep connections alive get an answer to each request while configurations change."""
+    services = {name: backend.port for name, backend in backends.items()}
+    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services=services))
+    done = asyncio.Event()
+    answers: list[int] = []
+
+    async def client() -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+            while not done.is_set():
+                async with session.get(f"http://127.0.0.1:{gateway.http}/", headers={"Host": "x.test"}) as answer:
+                    answers.append(answer.status)
+                await asyncio.sleep(0.005)
+
+    clients = [asyncio.create_task(client()) for _ in range(4)]
+    for number in range(5):
+        name = "abc"[number % 3]
+        await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", name))), services=services))
+        await asyncio.sleep(0.1)
+    done.set()
+    await asyncio.gather(*clients)
+    assert len(answers) > 50
+    assert set(answers) == {200}
+
+
+async def test_a_killed_nginx_comes_back(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """The master is killed: its workers hand the ports over, and the last good configuration serves again."""
+    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
+    old = gateway.master
+    os.kill(old, signal.SIGKILL)
+
+    async def back() -> bool:
+        status = await gateway.supervised.status()
+        return (
+            status.restarts == 1
+            and status.running
+            and gateway.master != old
+            and await gateway.backend_of("x.test") == "a"
+        )
+
+    await eventually(back)
+
+
+async def test_a_restarted_supervisor_serves_without_the_controller(
+    gateway: Gateway, backends: dict[str, Backend]
+) -> None:
+    """After a restart of the container the stored configuration serves; a spoilt one falls back to the last good."""
+    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
+    assert gateway.stop() == 0
+    bad = gateway.supervised.write({"nginx.conf": b"}"}, {})
+    (gateway.folder / "current").unlink()
+    (gateway.folder / "current").symlink_to(bad)
+    await gateway.start()
+
+    async def serves() -> bool:
+        return await gateway.backend_of("x.test") == "a"
+
+    await eventually(serves)
+
+
+async def test_term_lets_requests_end(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """A request that is under way at TERM gets its answer; then everything is gone."""
+    slow = await asyncio.start_server(_answer_late, "127.0.0.1", 0)
+    port = slow.sockets[0].getsockname()[1]
+    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": port}))
+    request = asyncio.create_task(gateway.get("x.test"))
+    await asyncio.sleep(0.2)
+    began = time.monotonic()
+    code = await asyncio.to_thread(gateway.stop)
+    assert (await request).status == 200
+    assert code == 0
+    assert time.monotonic() - began > 0.5
+    slow.close()
+
+
+async def _answer_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    await asyncio.sleep(1.0)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+    await writer.drain()
+    writer.close()
+
+
+async def test_files_and_modes(gateway: Gateway) -> None:
+    """Keys are for the group that nginx runs in, and for nobody else."""
+    await gateway.serve(world())
+    status = await gateway.supervised.status()
+    folder = gateway.folder / str(status.current)
+    assert oct(folder.stat().st_mode) == "0o42750"
+    assert {oct(path.stat().st_mode & 0o777) for path in folder.rglob("*") if path.is_file()} == {"0o640"}
+    gateway.supervised.prune({str(status.current)})
+    assert folder.is_dir()
+
+
+def test_equal_files_are_one_generation() -> None:
+    """The name depends on names and contents, not on their order."""
+    first = generation_name({"a": b"1", "b": b"2"})
+    assert first == generation_name({"b": b"2", "a": b"1"})
+    assert first != generation_name({"a": b"12", "b": b""})

@@ -1,0 +1,71 @@
+"""Settings: three sources, one order, clear errors, and docs that name every one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gateway_operator.errors import ConfigError
+from gateway_operator.settings import DEFAULT_WORKING_NAMESPACE, GatewaySettings, OperatorSettings, load_settings
+from pydantic.alias_generators import to_camel
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_flags_win_over_environment_wins_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each source wins over the one below it, key by key."""
+    file = write(tmp_path, "gateway: {namespace: from-file, tag: from-file, repository: from-file}\n")
+    monkeypatch.setenv("GATEWAY_OPERATOR_GATEWAY__TAG", "from-env")
+    monkeypatch.setenv("GATEWAY_OPERATOR_GATEWAY__REPOSITORY", "from-env")
+    gateway = load_settings(file, {"gateway": {"repository": "from-flag", "tag": None}}).gateway
+    assert (gateway.namespace, gateway.tag, gateway.repository) == ("from-file", "from-env", "from-flag")
+
+
+def test_the_old_file_of_kubesphere_is_read_as_it_is(tmp_path: Path) -> None:
+    """The section that KubeSphere's users have is taken unchanged."""
+    file = write(
+        tmp_path,
+        "gateway:\n  watchesPath: /var/helm-charts/watches.yaml\n  repository: kubesphere/nginx-ingress-controller\n"
+        "  tag: v1.1.0\n  namespace: kubesphere-controls-system\n",
+    )
+    gateway = load_settings(file, {}).gateway
+    assert gateway.watches_path == Path("/var/helm-charts/watches.yaml")
+    assert (gateway.repository, gateway.tag) == ("kubesphere/nginx-ingress-controller", "v1.1.0")
+
+
+def test_empty_namespace_means_each_projects_own() -> None:
+    """An empty working namespace is none, but cluster gateways still have their place."""
+    gateway = load_settings(None, {"gateway": {"namespace": ""}}).gateway
+    assert gateway.namespace is None
+    assert gateway.cluster_gateway_namespace == DEFAULT_WORKING_NAMESPACE
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gateway: {watchPath: x}", r"gateway\.watchPath: Extra inputs"),
+        ("historyMax: 1", r"historyMax: .*greater than or equal to 2"),
+        ("logLevel: loud", "logLevel"),
+        ("- a list", "must be a map"),
+        ("a: [", "can't be read as YAML"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, text: str, message: str) -> None:
+    """A wrong key or value is an error that names file and key."""
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_settings(write(tmp_path, text), {})
+    assert "config.yaml" in str(caught.value)
+
+
+def test_docs_name_every_setting() -> None:
+    """No setting is undocumented."""
+    text = DOCS.read_text()
+    keys = [to_camel(name) for name in OperatorSettings.model_fields if name != "gateway"]
+    keys += [f"gateway.{to_camel(name)}" for name in GatewaySettings.model_fields]
+    assert [key for key in keys if f"`{key}`" not in text] == []
