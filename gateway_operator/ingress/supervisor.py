@@ -30,7 +30,6 @@ GENERATION = re.compile(r"gen-[0-9a-f]{16,64}")
 BUILTIN = "builtin"
 PROBE_EVERY = 0.025
 TEST_TIMEOUT = 120.0
-RELOAD_TIMEOUT = 60.0
 MAX_BACKOFF = 10.0
 
 # Before the first config: no port for clients is open, so load balancers see "not yet" and nobody gets a wrong answer.
@@ -80,6 +79,7 @@ class Supervisor:
         self.binary: str = options.nginx
         self.port: int = options.status_port
         self.grace: float = options.shutdown_grace_period
+        self.reload_timeout: float = options.reload_timeout
         self.master: Child | None = None
         self.restarts = 0
         self.version = ""
@@ -168,14 +168,14 @@ class Supervisor:
         previous = self._target("current")
         old = self._workers()
         self._point("current", name)
-        self._reload()
+        await self._reload()
         if await self._answers(name.removeprefix("gen-"), old):
             self._point("last-good", name)
             say("generation applied", generation=name)
             return
         say("new workers do not answer, going back", generation=name, previous=previous)
         self._point("current", previous or BUILTIN)
-        self._reload()
+        await self._reload()
         raise Refused("reload", f"no worker answered with {name}; nginx's log says why")
 
     # --- nginx
@@ -206,16 +206,25 @@ class Supervisor:
             break
         else:
             self._point("current", BUILTIN)
-        self._spawn()
+        await self._spawn()
 
-    def _spawn(self) -> None:
+    async def _spawn(self) -> None:
         argv = [self.binary, "-e", "stderr", "-p", f"{self.prefix}/", "-c", self._config("current")]
         self.master = self.children.start(argv, stdout=self._stdout)
         say("nginx started", pid=self.master.pid, generation=self._target("current"))
+        while not self.master.exited.done() and not self._is_up(self.master.pid):  # before, a HUP would end it
+            await asyncio.sleep(PROBE_EVERY)
 
-    def _reload(self) -> None:
+    def _is_up(self, master: int) -> bool:
+        try:
+            written = (self.prefix / "nginx.pid").read_text().strip()
+        except OSError:
+            return False
+        return written == str(master) and bool(self._workers())
+
+    async def _reload(self) -> None:
         if self.master is None or self.master.exited.done():
-            self._spawn()
+            await self._spawn()
         else:
             os.kill(self.master.pid, signal.SIGHUP)
 
@@ -252,7 +261,7 @@ class Supervisor:
 
     async def _answers(self, version: str, old: Sequence[int]) -> bool:
         """Wait until new workers answer and no old one accepts connections: nginx lets both do so for 100 ms."""
-        deadline = time.monotonic() + RELOAD_TIMEOUT
+        deadline = time.monotonic() + self.reload_timeout
         while time.monotonic() < deadline and not self.stopping.is_set():
             if await _probe(self.port) == version and not any(is_accepting(pid) for pid in old):
                 return True
@@ -377,6 +386,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nginx", default=env.get("GATEWAY_NGINX", "nginx"), help="the nginx binary")
     parser.add_argument("--status-port", type=int, default=10246, help="loopback port of the version probe")
     parser.add_argument("--shutdown-grace-period", type=float, default=5.0, help="seconds between TERM and QUIT")
+    parser.add_argument("--reload-timeout", type=float, default=60.0, help="seconds for new workers to answer")
     return parser
 
 

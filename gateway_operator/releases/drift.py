@@ -14,10 +14,11 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from gateway_operator.errors import ApiError, NotFound
-from gateway_operator.kube import Api
+from gateway_operator.errors import ApiError, Invalid, NotFound
+from gateway_operator.kube import Api, Resource
 from gateway_operator.releases import names
 from gateway_operator.releases.diff import covers, culprits, pointers, replicas_are_scaled
+from gateway_operator.releases.lists import disown, patch_of, rekeyed
 from gateway_operator.releases.objects import ObjectId
 
 DRIFT_CORRECTIONS = Counter("gateway_operator_drift_corrections_total", "Objects put back.", ["kind", "what"])
@@ -80,20 +81,36 @@ class DriftCorrector:
             return None
         return await self._revert(found, resource, wanted, live)
 
-    async def _restore(self, found: ObjectId, resource: Any, wanted: dict[str, Any]) -> Correction:
+    async def _restore(self, found: ObjectId, resource: Resource, wanted: dict[str, Any]) -> Correction:
         await self._api.apply(resource, wanted, field_manager=names.HELM_MANAGER, force=True)
         return self._count(Correction(found, "restored"))
 
     async def _revert(
-        self, found: ObjectId, resource: Any, wanted: dict[str, Any], live: dict[str, Any]
+        self, found: ObjectId, resource: Resource, wanted: dict[str, Any], live: dict[str, Any]
     ) -> Correction | None:
-        after = await self._api.apply(resource, wanted, field_manager=names.HELM_MANAGER, force=True, dry_run=True)
-        changed = pointers(live, after)
+        after: dict[str, Any] | None = None
+        try:
+            after = await self._api.apply(resource, wanted, field_manager=names.HELM_MANAGER, force=True, dry_run=True)
+        except Invalid:
+            if not rekeyed(wanted, live, None):
+                raise
+        changed = pointers(live, after) if after else [at for at, _ in rekeyed(wanted, live, None)]
         if not changed:
             return None
-        await self._api.apply(resource, wanted, field_manager=names.HELM_MANAGER, force=True)
+        lists = rekeyed(wanted, live, after)
+        if lists:
+            patch = patch_of(lists, live["metadata"]["resourceVersion"])
+            await self._json_patch(found, resource, patch)
+        applied = await self._api.apply(resource, wanted, field_manager=names.HELM_MANAGER, force=True)
+        if lists and (patch := disown(applied, names.DRIFT_MANAGER)):
+            await self._json_patch(found, resource, patch)
         managers = culprits(live, changed, ours=_OURS)
         return self._count(Correction(found, "reverted", tuple(changed), tuple(managers)))
+
+    async def _json_patch(self, found: ObjectId, resource: Resource, patch: list[dict[str, Any]]) -> None:
+        await self._api.json_patch(
+            resource, found.name, patch, found.namespace or None, field_manager=names.DRIFT_MANAGER
+        )
 
     def _count(self, correction: Correction) -> Correction:
         DRIFT_CORRECTIONS.labels(correction.object.kind, correction.what).inc()

@@ -186,6 +186,7 @@ class Helm:
             namespace=namespace,
             no_hooks=disable_hooks,
             force_conflicts=self._four,
+            reset_values=True,  # else empty values would mean "those of the last revision"
         )
         return int(answer["version"])
 

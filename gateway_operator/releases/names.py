@@ -13,6 +13,7 @@ PEER_FINALIZERS = ("helm.sdk.operatorframework.io/uninstall-release", "uninstall
 FINALIZERS = (FINALIZER, *PEER_FINALIZERS)
 
 STATUS_MANAGER = "gateway-operator-status"
+DRIFT_MANAGER = "gateway-operator-drift"
 HELM_MANAGER = "helm"  # helm 4 applies under its argv[0]
 
 # Labels that we put on release records (the Secrets of Helm).

@@ -32,7 +32,7 @@ exec -a helm {helm} "$@"
 
 
 async def eventually(ask: Callable[[], Awaitable[T]], *, within: float = PATIENCE) -> T:
-    """Ask until the answer is true; AssertionErrors count as no."""
+    """Ask until the answer is true; failed assertions and what is not there yet count as no."""
     deadline = time.monotonic() + within
     while True:
         try:
@@ -40,7 +40,7 @@ async def eventually(ask: Callable[[], Awaitable[T]], *, within: float = PATIENC
             if answer or time.monotonic() > deadline:
                 assert answer, "never became true"
                 return answer
-        except (AssertionError, NotFound):
+        except (AssertionError, IndexError, NotFound):
             if time.monotonic() > deadline:
                 raise
         await asyncio.sleep(0.05)

@@ -15,6 +15,7 @@ from releases_lab import conditions, eventually
 from gateway_operator.releases import names
 from gateway_operator.releases.records import decode_payload, encode_payload
 
+
 @pytest.mark.parametrize(
     ("spec", "word"),
     [

@@ -9,6 +9,7 @@ from releases_lab import conditions, eventually
 from gateway_operator.errors import NotFound
 from gateway_operator.releases.kinds import Notice, PlainKind, Refusal, ReleasePlan
 
+
 async def test_two_kinds_with_one_name_get_releases_of_their_own(world):
     """The first keeps the plain name; both are healthy and both uninstall."""
     await world.define("Other")
@@ -81,7 +82,13 @@ class OneOnly(PlainKind):
         """Show what live objects are seen, and a condition that Ready waits for."""
         [service] = live.of_kind("Service", "")
         wanted = "True" if obj["metadata"].get("labels") else "False"
-        condition = {"type": "Special", "status": wanted, "reason": "R", "message": "needs a label", "blocksReady": True}
+        condition = {
+            "type": "Special",
+            "status": wanted,
+            "reason": "R",
+            "message": "needs a label",
+            "blocksReady": True,
+        }
         return {"ports": [p["port"] for p in service["spec"]["ports"]], "conditions": [condition]}
 
 

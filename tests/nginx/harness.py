@@ -84,7 +84,7 @@ class Gateway:
         log = (self.folder / "log").open("ab")
         code = "import sys; from gateway_operator.ingress.supervisor import main; sys.exit(main(sys.argv[1:]))"
         flags = [f"--run-dir={self.folder}", f"--prefix={self.folder}/tmp", f"--nginx={self.binary}"]
-        flags += [f"--status-port={self.status}", "--shutdown-grace-period=0.2"]
+        flags += [f"--status-port={self.status}", "--shutdown-grace-period=0.2", "--reload-timeout=5"]
         argv = [sys.executable, "-c", code, *flags]
         self.process = subprocess.Popen(argv, stdout=log, stderr=log)
         log.close()

@@ -9,6 +9,7 @@ import time
 
 import aiohttp
 import pytest
+from gateway_operator.ingress.children import child_pids, is_accepting
 from gateway_operator.ingress.supervised import GenerationRefused, generation_name
 from tests.nginx.harness import Backend, Gateway, eventually
 from tests.nginx.objects import ingress, rule, world
@@ -38,6 +39,8 @@ async def test_a_reload_is_proven_by_its_version(gateway: Gateway, backends: dic
         )
         assert await gateway.backend_of("x.test") == name
         status = await gateway.supervised.status()
+        workers = child_pids(gateway.master)
+        assert any(is_accepting(pid) for pid in workers), "titles of workers can be read"
         assert status.current == status.last_good == f"gen-{await version(gateway)}"
 
 

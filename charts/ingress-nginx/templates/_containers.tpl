@@ -29,11 +29,11 @@
 {{- end }}
 - name: controller
   image: {{ include "ingress-nginx.controller.image" . | quote }}
-  imagePullPolicy: {{ $c.image.pullPolicy }}
+  imagePullPolicy: {{ $c.image.pullPolicy | quote }}
   command: [gateway-operator]
   args:
     - ingress
-    {{- include "ingress-nginx.flags" . | nindent 4 }}
+    {{- include "ingress-nginx.flags" . | trim | nindent 4 }}
   env:
     {{- include "ingress-nginx.podEnv" . | nindent 4 }}
     - name: GATEWAY_NAME
@@ -75,7 +75,7 @@
     {{- end }}
 - name: nginx
   image: {{ include "ingress-nginx.controller.image" . | quote }}
-  imagePullPolicy: {{ $c.image.pullPolicy }}
+  imagePullPolicy: {{ $c.image.pullPolicy | quote }}
   command: [gateway-operator]
   args:
     - nginx
@@ -113,12 +113,12 @@
   "seccompProfile" (ternary (dict "type" "Unconfined") $image.seccompProfile $image.chroot)
   "capabilities" (dict "drop" (list "ALL") "add" $capabilities)
 -}}
-- name: {{ $c.containerName }}
+- name: {{ $c.containerName | quote }}
   image: {{ include "ingress-nginx.controller.image" . | quote }}
-  imagePullPolicy: {{ $image.pullPolicy }}
+  imagePullPolicy: {{ $image.pullPolicy | quote }}
   args:
     - /nginx-ingress-controller
-    {{- include "ingress-nginx.flags" . | nindent 4 }}
+    {{- include "ingress-nginx.flags" . | trim | nindent 4 }}
   env:
     {{- include "ingress-nginx.podEnv" . | nindent 4 }}
     {{- if $c.enableMimalloc }}
@@ -147,7 +147,7 @@
   volumeMounts:
     {{- if include "ingress-nginx.webhook" . }}
     - name: webhook-cert
-      mountPath: {{ dir $c.admissionWebhooks.certificate }}
+      mountPath: {{ dir $c.admissionWebhooks.certificate | quote }}
       readOnly: true
     {{- end }}
     {{- if $c.customTemplate.configMapName }}

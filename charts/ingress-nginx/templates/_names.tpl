@@ -58,15 +58,15 @@
 {{- end -}}
 
 {{- define "ingress-nginx.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "ingress-nginx.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "ingress-nginx.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "ingress-nginx.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "ingress-nginx.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: {{ include "ingress-nginx.name" . }}
+app.kubernetes.io/part-of: {{ include "ingress-nginx.name" . | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
@@ -80,8 +80,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $_ := set $labels "app.kubernetes.io/component" (index . 2) -}}
 {{- $more := index . 3 | default dict -}}
 {{- $annotations := index . 4 | default dict -}}
-name: {{ index . 1 }}
-namespace: {{ include "ingress-nginx.namespace" $root }}
+name: {{ index . 1 | quote }}
+namespace: {{ include "ingress-nginx.namespace" $root | quote }}
 labels: {{- toYaml (merge $labels $more) | nindent 2 }}
 {{- with $annotations }}
 annotations: {{- toYaml . | nindent 2 }}

@@ -16,7 +16,7 @@ spec:
   {{- if and $c.hostNetwork (eq $c.dnsPolicy "ClusterFirst") }}
   dnsPolicy: ClusterFirstWithHostNet
   {{- else }}
-  dnsPolicy: {{ $c.dnsPolicy }}
+  dnsPolicy: {{ $c.dnsPolicy | quote }}
   {{- end }}
   {{- if $c.hostNetwork }}
   hostNetwork: true
@@ -87,7 +87,7 @@ spec:
 {{- range $name, $value := $c.sysctls -}}{{- $_ := set $sysctls $name (toString $value) -}}{{- end -}}
 {{- $context := dict -}}
 {{- if include "ingress-nginx.native" . -}}
-{{- $context = dict "fsGroup" 101 "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") -}}
+{{- $context = dict "fsGroup" 101 "seccompProfile" (dict "type" "RuntimeDefault") -}}
 {{- end -}}
 {{- $list := list -}}
 {{- range $name := keys $sysctls | sortAlpha -}}{{- $list = append $list (dict "name" $name "value" (get $sysctls $name)) -}}{{- end -}}
@@ -140,9 +140,9 @@ spec:
 {{- if and $c.customTemplate.configMapName (not (include "ingress-nginx.native" .)) }}
 - name: nginx-template-volume
   configMap:
-    name: {{ $c.customTemplate.configMapName }}
+    name: {{ $c.customTemplate.configMapName | quote }}
     items:
-      - key: {{ $c.customTemplate.configMapKey }}
+      - key: {{ $c.customTemplate.configMapKey | quote }}
         path: nginx.tmpl
 {{- end }}
 {{- with $c.extraVolumes }}

@@ -3,7 +3,7 @@
 {{- $c := .Values.controller -}}
 {{- $prefix := ternary (printf "%s-" .Values.portNamePrefix) "" (ne .Values.portNamePrefix "") -}}
 {{- range $name, $port := $c.containerPort }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   containerPort: {{ $port }}
   protocol: TCP
   {{- if $c.hostNetwork }}
@@ -13,7 +13,7 @@
   {{- end }}
 {{- end }}
 {{- range $port, $_ := .Values.tcp }}
-- name: {{ $prefix }}{{ $port }}-tcp
+- name: {{ printf "%s%v-tcp" $prefix $port | quote }}
   containerPort: {{ $port }}
   protocol: TCP
   {{- if or $c.hostNetwork $c.hostPort.enabled }}
@@ -21,7 +21,7 @@
   {{- end }}
 {{- end }}
 {{- range $port, $_ := .Values.udp }}
-- name: {{ $prefix }}{{ $port }}-udp
+- name: {{ printf "%s%v-udp" $prefix $port | quote }}
   containerPort: {{ $port }}
   protocol: UDP
   {{- if or $c.hostNetwork $c.hostPort.enabled }}
@@ -34,7 +34,7 @@
 {{- define "ingress-nginx.controllerPorts" -}}
 {{- $c := .Values.controller -}}
 {{- if $c.metrics.enabled }}
-- name: {{ $c.metrics.portName }}
+- name: {{ $c.metrics.portName | quote }}
   containerPort: {{ $c.metrics.port }}
   protocol: TCP
 {{- end }}
