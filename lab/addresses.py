@@ -1,7 +1,7 @@
 """Which addresses and interface names a lab uses, decided in one place so that labs and clusters never overlap.
 
-A lab's number picks its slice of each range, a cluster's position its place in that slice. Pod and service ranges differ
-between clusters too, because a flat network routes them all.
+A lab's number picks its slice of each range, a cluster's position its place in that slice. Pod and service ranges
+differ between clusters too, because a flat network routes them all.
 """
 
 import ipaddress

@@ -1,8 +1,8 @@
 """A real Kubernetes API within seconds, for tests that need its behaviour but no pods.
 
-etcd, kube-apiserver and kube-controller-manager run on the loopback address with free ports, so that many can run side by
-side; owner references, namespace deletion and service accounts work as in any cluster. The daemons die with their parent,
-unless they were asked to stay.
+etcd, kube-apiserver and kube-controller-manager run on the loopback address with free ports, so that many can run
+side by side; owner references, namespace deletion and service accounts work as in any cluster. The daemons die with
+their parent, unless they were asked to stay.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Remove what a cluster leaves on the host, also when all of its daemons were killed and nobody kept a record.
 
-Everything that belongs to a cluster can be told by its folder or its name: processes in its cgroup, shims that serve its
-socket, mounts below its folder. Nothing else on the machine is touched.
+Everything that belongs to a cluster can be told by its folder or its name: processes in its cgroup, shims that serve
+its socket, mounts below its folder. Nothing else on the machine is touched.
 """
 
 import contextlib
@@ -27,8 +27,7 @@ def remove(directory: Path, name: str) -> None:
     _remove_shim_sockets(directory)
     unmount(directory)
     remove_cgroups(name)
-    for file in CNI_RESULTS.glob(f"{name}-*"):
-        file.unlink(missing_ok=True)
+    _remove_cni_results(name)
     _remove_log_links(directory)
     shutil.rmtree(directory, ignore_errors=True)
     if directory.exists():
@@ -101,6 +100,14 @@ def remove_cgroups(name: str) -> None:
                     Path(folder).rmdir()
             if top.exists():
                 time.sleep(0.1)
+
+
+def _remove_cni_results(name: str) -> None:
+    """Remove the plugins' notes about the cluster's pods, and those about the same pods' loopback devices."""
+    for file in CNI_RESULTS.glob(f"{name}-*-eth0"):
+        pod = file.name.removeprefix(f"{name}-").removesuffix("-eth0")
+        (CNI_RESULTS / f"cni-loopback-{pod}-lo").unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
 
 
 def _remove_shim_sockets(directory: Path) -> None:

@@ -4,13 +4,14 @@ import os
 import shutil
 import sys
 from enum import StrEnum
-from typing import Annotated, cast
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from lab import tools
 from lab.apiserver import ApiCluster
-from lab.cluster import COMPONENTS, Cluster, Lab, Network
+from lab.cluster import COMPONENTS, Cluster, Lab
 from lab.control import ControlPlane
 from lab.debian import FOR_NODES, require
 from lab.errors import LabError
@@ -36,6 +37,7 @@ class Networks(StrEnum):
 
 
 LabName = Annotated[str, typer.Option("--name", "--lab", help="the lab; several can run side by side")]
+UserCluster = Annotated[Path | None, typer.Option(help="use this cluster instead of a lab's")]
 ClusterName = Annotated[str, typer.Argument(help="a cluster's name")]
 
 
@@ -53,7 +55,7 @@ def up(
         cluster = ApiCluster.find(folder) or ApiCluster.start(folder, tied=False)
         print(f"export KUBECONFIG={cluster.kubeconfig}")
         return
-    lab = Lab.up(clusters.split(","), cast("Network", network.value), name)
+    lab = Lab.up(clusters.split(","), network.value, name)
     for one in lab:
         print(f"{one.name}: node {one.node_ip}, export KUBECONFIG={one.kubeconfig}")
 
@@ -131,6 +133,22 @@ def logs(cluster: ClusterName, component: str, name: LabName = "demo", lines: in
     if component not in daemons.names():
         raise LabError(f"{cluster} has no {component!r}; there are {', '.join(COMPONENTS)}")
     print(daemons.tail(component, lines))
+
+
+@app.command()
+def demo(kubeconfig: UserCluster = None) -> None:
+    """Show everything at work, on a lab's cluster or on one of yours."""
+    from lab.demo import tell  # noqa: PLC0415 (the other commands need nothing of it)
+
+    tell(kubeconfig)
+
+
+@app.command("demo-down")
+def demo_down(kubeconfig: UserCluster = None) -> None:
+    """Take the demo away."""
+    from lab.demo import down as end  # noqa: PLC0415 (as above)
+
+    end(kubeconfig)
 
 
 def _control(cluster: str, name: str) -> ControlPlane:

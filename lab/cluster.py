@@ -1,12 +1,14 @@
-"""Several complete Kubernetes clusters on one machine, for tests whose subject is what happens between pods and clusters.
+"""Several complete Kubernetes clusters on one machine, for tests of what happens between pods.
 
-Each cluster is its own control plane and node in its own network namespace. A lab is found again by its files, so that one
-command can start it, another use it and a third take it away; `up` keeps what is healthy and replaces what is broken.
+Each cluster is its own control plane and node in its own network namespace. A lab is found again by its files, so
+that one command can start it, another use it and a third take it away; `up` keeps what is healthy and replaces what
+is broken.
 """
 
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from lab.process import Daemons, wait_for
 Network = Literal["flat", "separate"]
 API_PORT = 6443
 NODE_SECONDS = 90.0
+MOMENT = 30.0
 
 
 class Cluster:
@@ -40,6 +43,7 @@ class Cluster:
         self.node = Node(directory, plan, self.daemons)
         self.control = ControlPlane(directory, _control_plan(plan), self.daemons)
         self.kubeconfig: Path = self.control.kubeconfig
+        self._complete = directory / "complete"
 
     def kubectl(self, *args: str, input: str | None = None) -> str:  # noqa: A002 (the name subprocess gives it)
         """Run kubectl as administrator; raises CalledProcessError with what kubectl said."""
@@ -55,13 +59,23 @@ class Cluster:
             self.load(image.archive)
 
     def healthy(self) -> bool:
-        """Whether all daemons run and the node is ready."""
-        return not self.problems() and self._node_ready()
+        """Whether all daemons run, and the node and the cluster DNS are ready."""
+        return not self.problems() and self._node_ready() and self._dns_ready()
+
+    def recovers(self) -> bool:
+        """Whether the cluster is healthy, given a moment: a pass of `up` soon after another isn't a reason to replace it."""
+        try:
+            wait_for(self.name, self.healthy, seconds=MOMENT)
+        except LabError:
+            return False
+        return True
 
     def problems(self) -> list[str]:
         """What is wrong with this cluster, in words; empty when nothing is."""
         if not network.namespace_exists(self.plan):
             return ["its network is gone"]
+        if not self._complete.exists():
+            return ["its start was interrupted"]
         dead = [f"{name} doesn't run" for name in COMPONENTS if not self.daemons.alive(name)]
         return dead or ([] if self.control.ready() else ["its API server isn't ready"])
 
@@ -81,11 +95,13 @@ class Cluster:
         self.control.start()
         self.node.start()
         self.kubectl("apply", "--server-side", "-f", "-", input=dns.manifest(self.plan.dns_ip))
+        self._complete.touch()
 
     def wait(self) -> None:
         """Wait until pods run and names resolve."""
         wait_for(f"{self.name}: the node", self._node_ready, seconds=NODE_SECONDS, blame=self._blame)
         wait_for(f"{self.name}: the cluster DNS", self._dns_ready, seconds=NODE_SECONDS, blame=self._blame)
+        wait_for(f"{self.name}: service addresses", self._services_answer, seconds=NODE_SECONDS, blame=self._blame)
 
     def remove(self) -> None:
         """End the cluster and remove all that it left on the machine."""
@@ -98,6 +114,12 @@ class Cluster:
 
     def _dns_ready(self) -> bool:
         return self._status("deployment/coredns", "Available") == "True"
+
+    def _services_answer(self) -> bool:
+        """Whether kube-proxy has written its first rules: a connection to the DNS's virtual address succeeds."""
+        connect = f"exec 3<>/dev/tcp/{self.plan.dns_ip}/53"
+        command = [*network.enter(self.plan), "timeout", "2", "bash", "-c", connect]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def _status(self, what: str, condition: str) -> str:
         path = f"jsonpath={{.status.conditions[?(@.type=='{condition}')].status}}"
@@ -140,7 +162,7 @@ class Lab:
         images = system_images()
         with locked(f"lab-{name}"):
             lab = cls._claim(list(clusters), network, name)
-            lab._start(images)
+            lab.start(images)
         return lab
 
     @classmethod
@@ -154,6 +176,10 @@ class Lab:
 
     def down(self) -> None:
         """End all clusters and remove everything of this lab."""
+        with locked(f"lab-{self.plan.name}"):
+            self._remove()
+
+    def _remove(self) -> None:
         for cluster in self.clusters:
             say(f"removing the cluster {cluster.name} ...")
             cluster.remove()
@@ -169,7 +195,8 @@ class Lab:
     def __iter__(self) -> Iterator[Cluster]:
         return iter(self.clusters)
 
-    def _start(self, images: Sequence[Image]) -> None:
+    def start(self, images: Sequence[Image]) -> None:
+        """Start the clusters that don't run or aren't well; needs the lab's lock."""
         network.create_bridge(self.plan)
         fresh = [cluster for cluster in self.clusters if not self._keep(cluster)]
         for cluster in fresh:
@@ -184,7 +211,7 @@ class Lab:
     def _keep(self, cluster: Cluster) -> bool:
         if not cluster.directory.exists():
             return False
-        if cluster.healthy():
+        if not cluster.problems() and cluster.recovers():
             say(f"the cluster {cluster.name} runs already")
             return True
         say(f"the cluster {cluster.name} is broken ({'; '.join(cluster.problems()) or 'not ready'}): making it anew")
@@ -203,7 +230,7 @@ class Lab:
             if [cluster.name for cluster in found] == clusters and found.network == wanted:
                 return found
             say(f"the lab {name} had other clusters or another network: making it anew")
-            found.down()
+            found._remove()  # noqa: SLF001 (the lab's lock is held already)
         with locked("labs"):
             lab = cls._describe(lab_plan(name, _free_index()), wanted, clusters)
             folder = run_dir(name)

@@ -1,4 +1,4 @@
-"""The control plane of one cluster: etcd, kube-apiserver and kube-controller-manager, with what both sizes of lab share.
+"""The control plane of one cluster: etcd, kube-apiserver and kube-controller-manager, which both sizes of lab share.
 
 The small lab runs these three on the loopback address and nothing else; the large one adds what makes pods run.
 """
@@ -13,6 +13,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from lab import tools
@@ -100,8 +101,8 @@ class ControlPlane:
         context = ssl.create_default_context(cafile=str(self.ca_file))
         context.load_cert_chain(self.pki / "client-admin.crt", self.pki / "client-admin.key")
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2, context=context) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2, context=context) as answer:  # noqa: S310 (https, above)
+                return bool(answer.status == HTTPStatus.OK)
         except (OSError, urllib.error.URLError):
             return False
 
@@ -138,7 +139,7 @@ class ControlPlane:
     def _apiserver_flags(self) -> list[str]:
         return [
             f"--etcd-servers=http://127.0.0.1:{self.plan.etcd_port}",
-            f"--bind-address={'0.0.0.0' if self.plan.nodes else self.plan.host}",
+            f"--bind-address={self.plan.host}",
             f"--advertise-address={self.plan.host}",
             f"--secure-port={self.plan.port}",
             # an Endpoints object may not hold a loopback address

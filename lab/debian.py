@@ -1,7 +1,7 @@
-"""Get what only Debian has: host packages for the larger lab, and root file systems of the release that the image uses.
+"""Get what only Debian has: host packages for the larger lab, and root file systems of the image's release.
 
-The image is built from Debian's stable release; a root file system made by debootstrap serves as its base, where no image
-registry is reachable, and gives the host the very nginx of the image (`lab.nginx`).
+The image is built from Debian's stable release; a root file system made by debootstrap serves as its base, where no
+image registry is reachable, and gives the host the very nginx of the image (`lab.nginx`).
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Build the images that pods of the lab run, with no image registry anywhere: from a Debian root file system or from scratch.
+"""Build the images that pods of the lab run, with no image registry: from a Debian root file system or from scratch.
 
-An image's tag is a digest of everything that goes in, so a build is skipped when nothing changed and a cluster never runs
-an old image under a new name. Archives lie in the cache; clusters import them.
+An image's tag is a digest of everything that goes in, so a build is skipped when nothing changed and a cluster never
+runs an old image under a new name. Archives lie in the cache; clusters import them.
 """
 
 import hashlib
@@ -34,6 +34,7 @@ INPUTS = (
     "requirements.lock",
     "watches.yaml",
 )
+KEPT_BUILDS = 4
 HOST_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_CA = "/run/host-ca.crt"
 PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT")
@@ -53,7 +54,9 @@ class Image:
 def image() -> Image:
     """The project's image as the checkout has it now, built if need be."""
     name = f"{PROJECT}:{project_digest()[:12]}"
-    return _built(name, lambda archive: _build_project(name, archive))
+    built = _built(name, lambda archive: _build_project(name, archive))
+    _prune(built.archive)
+    return built
 
 
 def system_images() -> list[Image]:
@@ -94,6 +97,16 @@ def _built(name: str, build: Callable[[Path], None]) -> Image:
                 build(aside)
                 aside.replace(archive)
     return Image(name, archive)
+
+
+def _prune(current: Path) -> None:
+    """Forget all but the newest few builds of the project's image: each takes 400 MB."""
+    current.touch()
+    prefix = current.name.rpartition("-")[0]
+    archives = sorted(current.parent.glob(f"{prefix}-*.tar"), key=lambda file: file.stat().st_mtime)
+    for old in archives[:-KEPT_BUILDS]:
+        old.unlink(missing_ok=True)
+        _buildah_quiet("rmi", f"{PROJECT}:{old.stem.rpartition('-')[2]}")
 
 
 def _static(name: str, program: str) -> Image:

@@ -1,7 +1,8 @@
-"""The networks of a lab: a namespace for each cluster, one bridge between them, and routes only where clusters may meet.
+"""The networks of a lab: a namespace for each cluster, one bridge between them, and routes where clusters may meet.
 
-With a *flat* network each node has routes to the other clusters' pods; with *separate* networks it has none, and what leaves
-a cluster carries its node's address. The host forwards nothing, it only sits on the bridge and so reaches every node.
+With a *flat* network each node has routes to the other clusters' pods; with *separate* networks it has none, and what
+leaves a cluster carries its node's address. The host forwards nothing, it only sits on the bridge and so reaches
+every node.
 """
 
 import subprocess
@@ -29,6 +30,8 @@ def create_bridge(plan: LabPlan) -> None:
         run(["ip", "link", "add", plan.bridge, "type", "bridge"])
     run(["ip", "address", "replace", f"{plan.gateway}/{PREFIX_LENGTH}", "dev", plan.bridge])
     run(["ip", "link", "set", plan.bridge, "up"])
+    if _filtered() and not _try(["iptables", "--check", *_pass(plan)]):
+        run(["iptables", "--insert", *_pass(plan)])
 
 
 def create_namespace(plan: ClusterPlan, peers: Sequence[ClusterPlan]) -> None:
@@ -69,6 +72,8 @@ def delete_namespace(plan: ClusterPlan) -> None:
 
 def delete_bridge(plan: LabPlan) -> None:
     """Take a lab's bridge away."""
+    if _filtered():
+        _try(["iptables", "--delete", *_pass(plan)])
     _try(["ip", "link", "delete", plan.bridge])
 
 
@@ -81,5 +86,15 @@ def _exists(interface: str) -> bool:
     return Path("/sys/class/net", interface).exists()
 
 
-def _try(command: list[str]) -> None:
-    subprocess.run(command, capture_output=True, check=False)
+def _filtered() -> bool:
+    """Whether the host's packet filter sees what crosses a bridge; container engines then have it dropped."""
+    setting = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    return setting.exists() and setting.read_text().strip() == "1"
+
+
+def _pass(plan: LabPlan) -> list[str]:
+    return ["FORWARD", "-i", plan.bridge, "-o", plan.bridge, "-j", "ACCEPT"]
+
+
+def _try(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

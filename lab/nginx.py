@@ -1,8 +1,9 @@
 """Run the image's nginx on the host, because tests of generated configs must meet the nginx that will load them.
 
-The binary comes from a root file system of the image's Debian release and is started through that release's own dynamic
-loader, so neither a chroot nor a matching host library is needed. Two paths differ from the image: `load_module` wants the
-absolute path from `modules()`, and Lua's search path comes from the environment that the wrapper sets.
+The binary comes from a root file system of the image's Debian release and is started through that release's own
+dynamic loader, so neither a chroot nor a matching host library is needed. Two paths differ from the image:
+`load_module` wants the absolute path from `modules()`, and Lua's search path comes from the environment that the
+wrapper sets.
 """
 
 import os

@@ -3,7 +3,7 @@
 They are made anew for each cluster and last a year, which no lab does.
 """
 
-import datetime
+import datetime as dt
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME = datetime.timedelta(days=365)
+LIFETIME = dt.timedelta(days=365)
 PRIVATE = 0o600
 
 
@@ -84,11 +84,11 @@ def _subject(common_name: str, groups: Iterable[str]) -> x509.Name:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number())
     # an hour back, for clocks that differ a little
-    return builder.not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + LIFETIME)
+    return builder.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + LIFETIME)
 
 
 def _general_name(host: str) -> x509.GeneralName:

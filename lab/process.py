@@ -1,7 +1,7 @@
 """Start, find again and stop the daemons of a lab, since a lab outlives the command that started it.
 
-A pid alone says little once a machine has reused it; a pid file here also records the process's start time, and a process
-counts as ours only when both agree. Daemons of tests die with the thread that started them (PDEATHSIG).
+A pid alone says little once a machine has reused it; a pid file here also records the process's start time, and a
+process counts as ours only when both agree. Daemons of tests die with the thread that started them (PDEATHSIG).
 """
 
 import contextlib
@@ -19,6 +19,10 @@ STAT_START_TIME = 19  # of the fields that follow the command's closing parenthe
 TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
+# children of this process, whichever object started them: each must be waited for once it has ended
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+
+
 class Daemons:
     """The daemons whose pid files and logs lie in one folder."""
 
@@ -26,7 +30,6 @@ class Daemons:
         """Use `directory`; `tied` daemons die with this process, `prefix` comes before every command."""
         self.directory = directory
         self._prefix = [*(TIED if tied else ()), *prefix]
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
         """Start a daemon unless it runs already."""
@@ -42,7 +45,7 @@ class Daemons:
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
             )
-        self._children[name] = child
+        _CHILDREN[child.pid] = child
         record = {"pid": child.pid, "start": start_time(child.pid)}
         self._pid_file(name).write_text(json.dumps(record))
 
@@ -57,15 +60,13 @@ class Daemons:
 
     def pid(self, name: str) -> int | None:
         """The pid of a daemon that runs."""
-        child = self._children.get(name)
-        if child:
-            child.poll()  # reap it, should it have ended
         try:
             record = json.loads(self._pid_file(name).read_text())
-        except (OSError, ValueError):
+            pid, start = int(record["pid"]), record["start"]
+        except (OSError, ValueError, TypeError, KeyError):
             return None
-        started = start_time(record["pid"])
-        return record["pid"] if started is not None and started == record["start"] else None
+        _reap()
+        return pid if start is not None and start_time(pid) == start else None
 
     def log(self, name: str) -> Path:
         """The file with a daemon's output."""
@@ -76,8 +77,7 @@ class Daemons:
         pid = self.pid(name)
         if pid is not None:
             end(pid, first=signal.SIGKILL if kill else signal.SIGTERM, patience=patience, reap=self.alive_check(name))
-        if child := self._children.pop(name, None):
-            child.wait()  # it is gone, but not yet reaped
+        _reap()
         self._pid_file(name).unlink(missing_ok=True)
 
     def alive_check(self, name: str) -> Callable[[], bool]:
@@ -98,6 +98,12 @@ class Daemons:
 
     def _pid_file(self, name: str) -> Path:
         return self.directory / f"{name}.pid"
+
+
+def _reap() -> None:
+    for pid, child in list(_CHILDREN.items()):
+        if child.poll() is not None:
+            _CHILDREN.pop(pid, None)
 
 
 def start_time(pid: int) -> int | None:

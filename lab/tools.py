@@ -1,8 +1,8 @@
 """Build the programs of a cluster from their Go modules, because registries of packages serve source but no binaries.
 
-Versions and check sums are pinned by the go.mod and go.sum files in `lab/go`; a binary's name in the cache carries a digest
-of them, so a changed pin is built anew and an unchanged one never. Linker flags are needed because a plain build of
-Kubernetes or Helm doesn't know its own version, and clients refuse what they can't parse.
+Versions and check sums are pinned by the go.mod and go.sum files in `lab/go`; a binary's name in the cache carries a
+digest of them, so a changed pin is built anew and an unchanged one never. Linker flags are needed because a plain
+build of Kubernetes or Helm doesn't know its own version, and clients refuse what they can't parse.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ __all__ = ["TOOLS", "binaries", "binary", "nginx", "version"]
 
 @dataclass(frozen=True)
 class Tool:
-    """Where a program comes from: the module folder that pins it, its package, and the module whose version is its own."""
+    """Where a program comes from: the folder that pins it, its package, and the module whose version it has."""
 
     folder: str
     package: str
@@ -106,8 +106,8 @@ def _given(name: str) -> Path | None:
 def _cached(name: str) -> Path:
     tool = _tool(name)
     digest = hashlib.sha256(repr((tool.package, _flags(name))).encode())
-    files = sorted(tool.source.rglob("*")) if not tool.module else [tool.source / "go.mod", tool.source / "go.sum"]
-    for file in files:
+    own = sorted((tool.source / tool.package).glob("*.go")) if not tool.module else []
+    for file in (tool.source / "go.mod", tool.source / "go.sum", *own):
         if file.is_file():
             digest.update(file.read_bytes())
     return cache() / "bin" / f"{ALIASES.get(name, name)}-{version(name)}-{digest.hexdigest()[:8]}"
@@ -115,7 +115,7 @@ def _cached(name: str) -> Path:
 
 def _flags(name: str) -> str:
     own = version(name)
-    major, minor = (own.removeprefix("v").split(".") + ["", ""])[:2]
+    major, minor = [*own.removeprefix("v").split("."), "", ""][:2]
     stamps = (stamp.format(v=own, major=major, minor=minor) for stamp in _tool(name).stamp)
     return " ".join(["-s", "-w", *(f"-X {stamp}" for stamp in stamps)])
 

@@ -1,6 +1,4 @@
-"""`python -m gateway_operator.crds` prints the CRDs; with a folder as argument it writes them there, as the chart
-wants them.
-"""
+"""Prints the CRDs (`python -m gateway_operator.crds`), or writes them to a folder given as argument, for the chart."""
 
 from __future__ import annotations
 

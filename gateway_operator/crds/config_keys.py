@@ -1,9 +1,8 @@
-"""The keys of an nginx ConfigMap (`spec.controller.config`): their types, defaults and whether our controller honours
-them.
+"""The keys of an nginx ConfigMap (`spec.controller.config`): types, defaults, and what our controller honours.
 
 One table, because two sides need the same answer: the operator refuses a Gateway whose value nginx would refuse, and
-the ingress controller reads the ConfigMap. `parse_config` never raises: a bad value gives a problem and leaves the
-key at its default.
+the ingress controller reads the ConfigMap. `parse_config` never raises: a bad value gives a problem and leaves the key
+at its default.
 """
 
 import types
@@ -226,7 +225,7 @@ _TABLE: dict[str, tuple[Reader, Any, bool]] = {
     "skip-access-log-urls": (list_of(_PATH), (), False),
     "server-tokens": (boolean, False, True),
     # safety
-    "allow-snippet-annotations": (boolean, False, True),
+    "allow-snippet-annotations": (boolean, False, False),
     "annotations-risk-level": (one_of("Low", "Medium", "High", "Critical"), "High", False),
     "annotation-value-word-blocklist": (list_of(pattern(r"[^;]{1,256}", "words, separated by commas")), (), False),
     "strict-validate-path-type": (boolean, True, True),
@@ -258,22 +257,24 @@ SNIPPET_KEYS = frozenset(
 
 
 def parse_config(data: Mapping[str, str]) -> tuple[dict[str, Any], list[ConfigProblem]]:
-    """Return the typed value of every known key (its default where it is absent or bad), and what is wrong with the data."""
+    """Return the typed value of every known key, its default where it is absent or bad, and what is wrong."""
     values = dict(DEFAULTS)
     problems: list[ConfigProblem] = []
     for name in sorted(data):
         text = str(data[name]).strip()
-        problem = _check_name(name, text)
-        if problem is None:
-            try:
-                values[name] = _read(KEYS[name], text)
-            except ValueError as error:
-                problem = ConfigProblem(name, text[:100], f"{name}: {error}", fatal=True)
-            else:
-                problem = _check_honoured(name, text, values[name])
+        problem = _check_key(name, text, values) if name in KEYS else _check_unknown(name, text)
         if problem is not None:
             problems.append(problem)
     return values, problems
+
+
+def _check_key(name: str, text: str, values: dict[str, Any]) -> ConfigProblem | None:
+    """Read the value of a known key into `values`, or say what is wrong with it."""
+    try:
+        values[name] = _read(KEYS[name], text)
+    except ValueError as error:
+        return ConfigProblem(name, text[:100], f"{name}: {error}", fatal=True)
+    return _check_honoured(name, text, values[name])
 
 
 def _read(key: ConfigKey, text: str) -> Any:
@@ -286,15 +287,11 @@ def _read(key: ConfigKey, text: str) -> Any:
     return key.read(text)
 
 
-def _check_name(name: str, text: str) -> ConfigProblem | None:
+def _check_unknown(name: str, text: str) -> ConfigProblem | None:
     if name in SNIPPET_KEYS:
         message = f"{name}: configuration snippets are never offered; use the typed keys and annotations"
         return ConfigProblem(name, text[:100], message, fatal=True) if text else None
-    if name not in KEYS:
-        return ConfigProblem(
-            name, text[:100], f"{name}: no such key is known; it is kept and has no effect", fatal=False
-        )
-    return None
+    return ConfigProblem(name, text[:100], f"{name}: no such key is known; it is kept and has no effect", fatal=False)
 
 
 def _check_honoured(name: str, text: str, value: Any) -> ConfigProblem | None:

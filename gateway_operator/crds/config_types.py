@@ -25,6 +25,8 @@ _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LOG_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)\}|(?P<plain>\w+))?", re.ASCII)
 MAX_DURATION_SECONDS = 365 * 86400
+MAX_BUFFERS = 1024
+MIN_BUFFER, MAX_BUFFER = 1 << 10, 1 << 20
 
 # What a log format may print: nginx's own variables, and those that the generated configuration sets for each location.
 LOG_PREFIXES = (
@@ -275,7 +277,7 @@ def ciphers(text: str) -> str:
 def buffers(text: str) -> str:
     """Read `number size`, as large_client_header_buffers wants it (nginx refuses buffers below its pool size)."""
     match = re.fullmatch(r"(\d{1,4})\s+(\d{1,9}[kKmM]?)", text, re.ASCII)
-    if match is None or not 1 <= int(match[1]) <= 1024 or not 1024 <= size_bytes(match[2]) <= 1 << 20:
+    if match is None or not (1 <= int(match[1]) <= MAX_BUFFERS and MIN_BUFFER <= size_bytes(match[2]) <= MAX_BUFFER):
         raise ValueError('must be a number and a size from 1k to 1m, such as "4 8k"')
     return f"{int(match[1])} {match[2].lower()}"
 

@@ -51,7 +51,7 @@ _RESERVED_RULE = {
     "rule": "!('80' in self || '443' in self || '10254' in self)",
     "message": "the ports 80, 443 and 10254 are the gateway's own",
 }
-_TCP_RULES = {"x-kubernetes-validations": [*_PORT_RULES["x-kubernetes-validations"], _RESERVED_RULE]}
+_TCP_RULES: dict[str, Any] = {"x-kubernetes-validations": [*_PORT_RULES["x-kubernetes-validations"], _RESERVED_RULE]}
 
 
 class Scope(Model):
@@ -218,7 +218,7 @@ class GatewaySpec(Model):
 
 
 class Gateway(Kind):
-    """A Gateway is an nginx gateway for a whole cluster or for one project (namespace); the operator installs it and keeps it so."""
+    """A Gateway is an nginx gateway for a whole cluster or one project; the operator installs it and keeps it so."""
 
     crd: ClassVar[Crd] = Crd(
         kind="Gateway",

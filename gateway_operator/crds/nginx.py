@@ -14,7 +14,7 @@ from gateway_operator.crds.base import OPEN, Column, Crd, Kind, ReleaseStatus, r
 
 
 class Nginx(Kind):
-    """An Nginx is one release of the ingress-nginx chart; a Gateway makes one, and its spec holds the chart's values."""
+    """An Nginx is one release of the ingress-nginx chart, its spec the chart's values; a Gateway makes one."""
 
     crd: ClassVar[Crd] = Crd(
         kind="Nginx",

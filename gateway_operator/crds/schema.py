@@ -101,15 +101,13 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
     extra = node.get("additionalProperties")
     if isinstance(extra, dict) and extra:
         result["additionalProperties"] = _structural(extra, definitions)
-        if "maxLength" in result:
-            result["maxProperties"] = result.pop("maxLength")
     elif extra in ({}, True):
         result["x-kubernetes-preserve-unknown-fields"] = True
     return result
 
 
 def _resolve(node: Schema, definitions: dict[str, Schema]) -> Schema:
-    """Follow references and drop the null of optional fields; what stands beside a reference wins over what it names."""
+    """Follow references and drop the null of optional fields; what stands beside a reference wins."""
     options = [option for option in node.get("anyOf", ()) if option.get("type") != "null"]
     if "$ref" in node:
         target = definitions[node["$ref"].rpartition("/")[2]]

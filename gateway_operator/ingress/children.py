@@ -12,11 +12,12 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
+_LISTEN = "0A"  # the state column of /proc/net/tcp
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Children:
         with tempfile.TemporaryFile() as output:
             child = self.start(argv, stdout=subprocess.DEVNULL, stderr=output.fileno())
             try:
-                code = await asyncio.wait_for(asyncio.shield(child.exited), timeout)
+                async with asyncio.timeout(timeout):
+                    code = await asyncio.shield(child.exited)
             except TimeoutError:
                 os.kill(child.pid, signal.SIGKILL)
                 await child.exited
@@ -87,10 +89,26 @@ def child_pids(parent: int) -> list[int]:
     return found
 
 
-def is_accepting(worker: int) -> bool:
-    """Tell whether an nginx worker still takes connections: it changes its title before it closes its listeners."""
-    try:
-        title = Path(f"/proc/{worker}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return title.startswith(b"nginx: worker process") and b"shutting down" not in title
+def listeners(pid: int) -> dict[str, str]:
+    """Return the listening TCP sockets of a process: descriptor → socket, as /proc spells them."""
+    listening = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), Path(f"/proc/net/{table}").open() as lines:
+            listening |= {f"socket:[{line.split()[9]}]" for line in lines if line.split()[3] == _LISTEN}
+    found = {}
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                link = str(entry.readlink())
+                if link in listening:
+                    found[entry.name] = link
+    return found
+
+
+def is_accepting(worker: int, sockets: Mapping[str, str]) -> bool:
+    """Tell whether a forked worker still has any of its parent's listening sockets open."""
+    for descriptor, link in sockets.items():
+        with contextlib.suppress(OSError):
+            if str(Path(f"/proc/{worker}/fd/{descriptor}").readlink()) == link:
+                return True
+    return False

@@ -100,14 +100,16 @@ class Controller:
     async def _batch(self) -> None:
         """Wait for a change and for the burst's end, and keep reloads apart; now and then look without a change."""
         try:
-            await asyncio.wait_for(self._wake.wait(), CHECK_EVERY)
+            async with asyncio.timeout(CHECK_EVERY):  # wait_for of Python 3.11 may swallow a cancellation
+                await self._wake.wait()
         except TimeoutError:
             return
         ends = time.monotonic() + LONGEST_WAIT
         while time.monotonic() < ends:
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), QUIET)
+                async with asyncio.timeout(QUIET):
+                    await self._wake.wait()
             except TimeoutError:
                 break
         await asyncio.sleep(max(0.0, self._last_reload + BETWEEN_RELOADS - time.monotonic()))
@@ -218,7 +220,8 @@ class Controller:
         if not self.applied:
             return f"no configuration is verified yet {self._sources.waiting_for}".strip()
         try:
-            nginx = await asyncio.wait_for(self._supervised.status(), 1)
+            async with asyncio.timeout(1):
+                nginx = await self._supervised.status()
         except (SupervisorAway, TimeoutError) as error:
             return f"nginx can't be asked: {error}"
         return "" if nginx.running and nginx.current != "builtin" else "nginx doesn't run"

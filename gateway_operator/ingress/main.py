@@ -89,7 +89,8 @@ class Role:
         await asyncio.sleep(self._options.shutdown_grace_period)
         if self._leads and self._options.update_status and self._options.update_status_on_shutdown:
             with contextlib.suppress(ApiError, TimeoutError):
-                await asyncio.wait_for(self._status.release_all(), LAST_WRITES)
+                async with asyncio.timeout(LAST_WRITES):
+                    await self._status.release_all()
         for task in work:
             task.cancel()
 

@@ -53,7 +53,8 @@ class StatusWriter:
             except ApiError as error:
                 log.warning("status not written", error=str(error))
             try:
-                await asyncio.wait_for(self._wake.wait(), EVERY)
+                async with asyncio.timeout(EVERY):
+                    await self._wake.wait()
                 await asyncio.sleep(SETTLE)
             except TimeoutError:
                 self._yielded.clear()

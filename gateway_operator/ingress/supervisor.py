@@ -1,9 +1,9 @@
 """PID 1 of nginx's container: runs nginx on the config that the controller wrote, and proves every change.
 
 It has no token and knows nothing of Kubernetes; it takes short JSON lines over a unix socket. A new generation is
-tested, `current` is swapped in one rename, nginx reloads, and the change counts only when new workers answer with its version;
-else the old one comes back. A dead nginx is started again with the last config that worked. It uses the standard
-library only, so that it starts fast.
+tested, `current` is swapped in one rename, nginx reloads, and the change counts only when new workers answer with its
+version; else the old one comes back. A dead nginx is started again with the last config that worked. It uses the
+standard library only, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway_operator.ingress.cgroup import available_cpus
-from gateway_operator.ingress.children import Child, Children, child_pids, is_accepting
+from gateway_operator.ingress.children import Child, Children, child_pids, is_accepting, listeners
 
 GENERATION = re.compile(r"gen-[0-9a-f]{16,64}")
 BUILTIN = "builtin"
@@ -166,7 +166,7 @@ class Supervisor:
             self.port = port
         await self._test(name)
         previous = self._target("current")
-        old = self._workers()
+        old = self._accepting()
         self._point("current", name)
         await self._reload()
         if await self._answers(name.removeprefix("gen-"), old):
@@ -212,7 +212,11 @@ class Supervisor:
         argv = [self.binary, "-e", "stderr", "-p", f"{self.prefix}/", "-c", self._config("current")]
         self.master = self.children.start(argv, stdout=self._stdout)
         say("nginx started", pid=self.master.pid, generation=self._target("current"))
+        ends = time.monotonic() + self.reload_timeout
         while not self.master.exited.done() and not self._is_up(self.master.pid):  # before, a HUP would end it
+            if time.monotonic() > ends:
+                say("nginx is slow to start", pid=self.master.pid)
+                return
             await asyncio.sleep(PROBE_EVERY)
 
     def _is_up(self, master: int) -> bool:
@@ -220,7 +224,7 @@ class Supervisor:
             written = (self.prefix / "nginx.pid").read_text().strip()
         except OSError:
             return False
-        return written == str(master) and bool(self._workers())
+        return written == str(master) and bool(child_pids(master))
 
     async def _reload(self) -> None:
         if self.master is None or self.master.exited.done():
@@ -254,16 +258,18 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGQUIT)
 
-    def _workers(self) -> list[int]:
+    def _accepting(self) -> list[tuple[int, dict[str, str]]]:
+        """The workers of now, each with the listening sockets that it got from the master."""
         if self.master is None or self.master.exited.done():
             return []
-        return [pid for pid in child_pids(self.master.pid) if is_accepting(pid)]
+        sockets = listeners(self.master.pid)
+        return [(pid, sockets) for pid in child_pids(self.master.pid)]
 
-    async def _answers(self, version: str, old: Sequence[int]) -> bool:
+    async def _answers(self, version: str, old: Sequence[tuple[int, dict[str, str]]]) -> bool:
         """Wait until new workers answer and no old one accepts connections: nginx lets both do so for 100 ms."""
         deadline = time.monotonic() + self.reload_timeout
         while time.monotonic() < deadline and not self.stopping.is_set():
-            if await _probe(self.port) == version and not any(is_accepting(pid) for pid in old):
+            if await _probe(self.port) == version and not any(is_accepting(*worker) for worker in old):
                 return True
             if self.master is None or self.master.exited.done():
                 return False
@@ -274,7 +280,8 @@ class Supervisor:
         """Wait until endpoints have spread, let workers end their requests, then go; a second signal makes it short."""
         say("stopping", grace=self.grace)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.urgent.wait(), self.grace)
+            async with asyncio.timeout(self.grace):
+                await self.urgent.wait()
         master = self.master
         if master is None or master.exited.done():
             return

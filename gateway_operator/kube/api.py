@@ -21,6 +21,7 @@ _MERGE = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
 _CHUNK = 500
 _WATCH_SECONDS = 290  # below the five minutes after which many proxies cut an idle stream
+_SILENCE_SECONDS = 90  # a bookmark comes about every minute where anything happens at all
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 
 
@@ -186,15 +187,16 @@ class Api:
             query=query,
             body=None,
             headers={"Accept": _METADATA if metadata_only else _JSON},
-            # a bookmark comes about every minute: longer silence is a dead connection
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENCE_SECONDS),
         )
         try:
             if not response.ok:
                 raise api_error(response.status, _status(await response.read()))
             async for line in response.content:
                 yield _event(line, res)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except TimeoutError:
+            return  # silence: perhaps nothing happened, perhaps the connection is dead; a new stream tells
+        except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(0, "StreamCut", f"the watch of {res.plural} broke off: {error}") from error
         finally:
             response.close()

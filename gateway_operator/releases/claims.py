@@ -32,6 +32,8 @@ class Claims:
     def held(self, key: Key) -> ReleaseKey | None:
         """Return the release that a resource has: recorded by Helm, or claimed a moment ago."""
         record = self._index.owned_by(key.namespace, owner_of(key))
+        if record and self._by_release.setdefault(record.key, key) == key:  # after a restart only Helm knows
+            self._by_key[key] = record.key
         return record.key if record else self._by_key.get(key)
 
     def claim(self, key: Key, wished: str) -> ReleaseKey:

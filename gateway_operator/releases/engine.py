@@ -6,9 +6,8 @@ Only the leader runs it. Everything it starts ends with the task that runs it, h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway_operator.kube import Api, EventRecorder, Informer
@@ -276,30 +275,3 @@ def _why(type_: str, obj: Object, previous: Object | None) -> str | None:
         return "deletion"
     changed = [part for part in ("labels", "annotations", "finalizers") if new.get(part) != old.get(part)]
     return ", ".join(changed) or None
-
-
-@contextlib.asynccontextmanager
-async def _recording(recorder: EventRecorder | None, api: Api) -> AsyncIterator[EventRecorder]:
-    if recorder is not None:
-        yield recorder
-        return
-    own = EventRecorder(api, component="gateway-operator")
-    task = asyncio.create_task(own.run(), name="events")
-    try:
-        yield own
-    finally:
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(own.flush(), 2.0)
-        task.cancel()
-
-
-async def run_engine(
-    api: Api,
-    settings: OperatorSettings,
-    *,
-    recorder: EventRecorder | None = None,
-    kinds: Mapping[tuple[str, str], KindLogic] | None = None,
-) -> None:
-    """Build an engine and run it until cancelled."""
-    async with _recording(recorder, api) as events:
-        await Engine(api, settings, recorder=events, kinds=kinds).run()

@@ -31,7 +31,7 @@ def nginx_status(nginx: Object, live: LiveObjects) -> dict[str, Any]:
     return status
 
 
-def gateway_status(gateway: Object, live: LiveObjects, claimed: Mapping[str, Any]) -> dict[str, Any]:
+def gateway_status(live: LiveObjects, claimed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the status fields of a Gateway: what its Nginx says, or what it claims while there is none."""
     found = live.of_kind("Nginx")
     if not found:

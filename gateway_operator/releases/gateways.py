@@ -22,6 +22,7 @@ from gateway_operator.releases.values import merge
 from gateway_operator.settings import GatewaySettings
 
 Object = dict[str, Any]
+OF_GATEWAY = f"{GROUP}/gateway"  # the annotation that charts/gateway puts on its Nginx
 
 
 class GatewayKind:
@@ -50,29 +51,26 @@ class GatewayKind:
         claimed: dict[str, Any] = {"scope": claim.scope, "ingressClass": claim.ingress_class}
         if claim.project:
             claimed["project"] = claim.project
-        return gateway_status(obj, live, claimed)
+        return gateway_status(live, claimed)
 
 
 class NginxKind:
-    """The rules of Nginx: the spec is the values document; only the settings' image and the config check are ours."""
+    """The rules of Nginx: the spec is the values document; the image of the settings and the config check are ours."""
 
     def plan(self, obj: Object, peers: Sequence[Object], settings: GatewaySettings, *, installed: bool) -> ReleasePlan:
         """Take the spec, with the image of the settings on top."""
         del peers, installed
         spec = obj.get("spec") or {}
         image = image_values(settings)
-        locked = {"controller": {"image": image}} if image else {}
         controller = mapping(spec, "controller")
         config = mapping(controller, "config")
         native = is_native(controller, settings)
+        remarks = config_notices(config) if native and not _from_gateway(obj) else ()
         return ReleasePlan(
             release_name(obj["metadata"]["name"]),
-            merge(spec, locked),
+            merge(spec, {"controller": {"image": image}}) if image else spec,
             refusal=config_refusal(config, strict=native),
-            notices=(
-                *overridden(_named_image(spec), locked),
-                *(config_notices(config) if native and not _from_gateway(obj) else ()),
-            ),
+            notices=(*_replaced_image(spec, image), *remarks),
         )
 
     def peers_affected(self, obj: Object) -> bool:
@@ -92,24 +90,28 @@ def register_kinds() -> None:
 
 
 def _gateway_notices(obj: Object, claim: Claim, values: Mapping[str, Any]) -> tuple[Notice, ...]:
-    notices = [*overridden(mapping(obj, "spec", "values"), values["locked"])]
-    if values["locked"]["controller"].get("image") and _named_image(mapping(obj, "spec", "values")):
-        notices = [n for n in notices if "controller.image." not in n.message]
-        notices += overridden(_named_image(mapping(obj, "spec", "values")), values["locked"])
+    own = mapping(obj, "spec", "values")
+    image = mapping(values, "locked", "controller", "image")
+    notices = [*_replaced_image(own, image), *overridden(_without_image(own), values["locked"])]
     scope = mapping(obj, "spec", "controller", "scope")
     if claim.scope == CLUSTER and scope.get("namespace"):
-        text = "spec.controller.scope.namespace has no effect while spec.controller.scope.enabled is false: all namespaces are served"
+        text = "spec.controller.scope.namespace has no effect while scope.enabled is false: all namespaces are served"
         notices.append(Notice(Reason.FIELD_IGNORED, text))
     return (*notices, *config_notices(nginx_config(obj)))
 
 
-def _named_image(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of the values that names an image."""
-    image = mapping(values, "controller", "image")
-    named = {key: image[key] for key in ("repository", "tag") if image.get(key)}
-    return {"controller": {"image": named}} if named else {}
+def _replaced_image(values: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[Notice, ...]:
+    """Tell where the settings replace an image that the user chose; a digest that goes with it needs no word."""
+    own = mapping(values, "controller", "image")
+    chosen = {key: own[key] for key in ("repository", "tag") if own.get(key)}
+    return overridden({"controller": {"image": chosen}}, {"controller": {"image": image}})
+
+
+def _without_image(values: Mapping[str, Any]) -> dict[str, Any]:
+    controller = {key: value for key, value in mapping(values, "controller").items() if key != "image"}
+    return {**values, "controller": controller}
 
 
 def _from_gateway(obj: Object) -> bool:
     """Tell whether a Gateway made this Nginx; the Gateway has given the remarks already."""
-    return any(owner.get("kind") == "Gateway" for owner in obj["metadata"].get("ownerReferences") or ())
+    return OF_GATEWAY in mapping(obj, "metadata", "annotations")

@@ -9,22 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import yaml
-
 from gateway_operator.releases import names
+from gateway_operator.releases.goyaml import load_all
 from gateway_operator.releases.kinds import group_of
 from gateway_operator.releases.records import ReleaseKey
-
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # pure Python takes ten times as long
-
-
-class _Loader(_Base):  # type: ignore[misc]
-    """YAML as Kubernetes reads it: dates and a lone `=` are text."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
-        first: [(tag, regexp) for tag, regexp in resolvers if tag.rpartition(":")[2] not in {"timestamp", "value"}]
-        for first, resolvers in _Base.yaml_implicit_resolvers.items()
-    }
 
 
 class ObjectId(NamedTuple):
@@ -90,7 +78,7 @@ class Manifest:
 def parse_manifest(text: str) -> list[dict[str, Any]]:
     """Return the objects of a rendered manifest; lists are opened."""
     found: list[dict[str, Any]] = []
-    for document in yaml.load_all(text, Loader=_Loader):
+    for document in load_all(text):
         if isinstance(document, dict):
             found.extend(_open(document))
     return found

@@ -25,28 +25,24 @@ def _paths(prefix: str, names: str) -> set[tuple[str, ...]]:
     return {(*prefix.split("."), *name.split(".")) if prefix else tuple(name.split(".")) for name in names.split()}
 
 
-_SERVICE = """annotations labels enableHttp enableHttps ports targetPorts nodePorts appProtocol type clusterIP clusterIPs
-    loadBalancerIP loadBalancerClass loadBalancerSourceRanges allocateLoadBalancerNodePorts externalTrafficPolicy
-    internalTrafficPolicy trafficDistribution healthCheckNodePort sessionAffinity sessionAffinityConfig ipFamilies ipFamilyPolicy"""
+_SERVICE = """annotations labels ports targetPorts nodePorts appProtocol type clusterIP
+    clusterIPs loadBalancerIP loadBalancerClass loadBalancerSourceRanges allocateLoadBalancerNodePorts
+    externalTrafficPolicy internalTrafficPolicy trafficDistribution healthCheckNodePort sessionAffinity
+    sessionAffinityConfig ipFamilies ipFamilyPolicy"""
+_CONTROLLER = """kind replicaCount resources nodeSelector tolerations affinity topologySpreadConstraints podAnnotations
+    podLabels labels annotations config minAvailable maxUnavailable terminationGracePeriodSeconds updateStrategy
+    minReadySeconds progressDeadlineSeconds autoscaling containerPort.http containerPort.https electionTTL
+    publishService.enabled"""
+_METRICS = """enabled portName service.enabled service.annotations service.labels service.servicePort service.type
+    serviceMonitor.enabled serviceMonitor.additionalLabels serviceMonitor.annotations serviceMonitor.scrapeInterval
+    serviceMonitor.scrapeTimeout serviceMonitor.honorLabels serviceMonitor.targetLabels prometheusRule.enabled
+    prometheusRule.additionalLabels prometheusRule.annotations"""
 ALLOWED_VALUES: frozenset[tuple[str, ...]] = frozenset(
     _paths("", "commonLabels revisionHistoryLimit portNamePrefix")
-    | _paths(
-        "controller",
-        """kind replicaCount resources nodeSelector tolerations affinity topologySpreadConstraints podAnnotations podLabels labels
-        annotations config minAvailable maxUnavailable terminationGracePeriodSeconds updateStrategy minReadySeconds
-        progressDeadlineSeconds autoscaling containerPort.http containerPort.https electionTTL publishService.enabled""",
-    )
-    | _paths("controller.service", f"enabled external.enabled external.labels {_SERVICE}")
+    | _paths("controller", _CONTROLLER)
+    | _paths("controller.service", f"enabled external.enabled external.labels enableHttp enableHttps {_SERVICE}")
     | _paths("controller.service.internal", f"enabled {_SERVICE}")
-    | _paths(
-        "controller.metrics",
-        "enabled portName service.enabled service.annotations service.labels service.servicePort service.type",
-    )
-    | _paths(
-        "controller.metrics.serviceMonitor",
-        "enabled additionalLabels annotations scrapeInterval scrapeTimeout honorLabels targetLabels",
-    )
-    | _paths("controller.metrics.prometheusRule", "enabled additionalLabels annotations")
+    | _paths("controller.metrics", _METRICS)
 )
 _SERVICE_TYPES = frozenset({"LoadBalancer", "NodePort", "ClusterIP"})
 
@@ -126,7 +122,7 @@ def forbidden_paths(values: Mapping[str, Any], before: tuple[str, ...] = ()) -> 
     for key, value in values.items():
         path = (*before, str(key))
         if path in ALLOWED_VALUES:
-            if path[-1] == "type" and path[-2] == "service" and value not in _SERVICE_TYPES:
+            if path[-1] == "type" and value not in _SERVICE_TYPES:
                 yield ".".join(path)
         elif isinstance(value, Mapping) and any(allowed[: len(path)] == path for allowed in ALLOWED_VALUES):
             yield from forbidden_paths(value, path)
@@ -172,7 +168,10 @@ def _foreign_targets(gateway: Object, claim: Claim) -> Refusal | None:
     for source, ports in sources.items():
         for port, target in sorted(ports.items()):
             if str(target).partition("/")[0] != claim.project:
-                text = f'{source}["{port}"]: a project gateway may only target services of its own project "{claim.project}", not {target}'
+                text = (
+                    f'{source}["{port}"]: a project gateway may only target services of its own project '
+                    f'"{claim.project}", not {target}'
+                )
                 return Refusal(Reason.TARGET_FORBIDDEN, text)
     return None
 

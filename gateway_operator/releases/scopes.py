@@ -37,6 +37,9 @@ class _World:
         claims = [(obj, claim_of(obj)) for obj in peers]
         self.clusters = [pair for pair in claims if pair[1].scope == CLUSTER]
         self.projects = [pair for pair in claims if pair[1].scope == PROJECT]
+        self._by_project: dict[str, list[tuple[Object, Claim]]] = {}
+        for pair in self.projects:
+            self._by_project.setdefault(pair[1].project, []).append(pair)
         self._settings = settings
         self._decided: dict[str, bool] = {}
 
@@ -54,24 +57,21 @@ class _World:
         return self._project_refusal(claim) if claim.scope == PROJECT else self._cluster_refusal(claim)
 
     def _project_refusal(self, claim: Claim) -> Refusal | None:
-        for obj, other in self.projects:
-            if (
-                other.key != claim.key
-                and other.project == claim.project
-                and other.rank < claim.rank
-                and self.accepts(obj, other)
-            ):
-                text = f'project "{claim.project}" has the gateway {other.key} already; delete one of them, or let one serve another project'
+        for obj, other in self._by_project.get(claim.project, ()):
+            if other.key != claim.key and other.rank < claim.rank and self.accepts(obj, other):
+                text = (
+                    f'project "{claim.project}" has the gateway {other.key} already; delete one of them, or let one '
+                    "serve another project"
+                )
                 return Refusal(Reason.PROJECT_GATEWAY_EXISTS, text)
-        if claim.holds:  # it was there first, or was taken when nothing was against it: both entrances go on
+        if claim.holds:  # it was there first: both entrances go on
             return None
         for obj, other in self.clusters:
-            if other.age < claim.age and other.key != claim.key and self.accepts(obj, other):
+            if other.key != claim.key and other.age < claim.age and self.accepts(obj, other):
                 going = " (being deleted)" if obj["metadata"].get("deletionTimestamp") else ""
                 text = (
-                    f"the cluster gateway {other.key}{going} serves all projects; no new project gateway is "
-                    "installed while it exists, "
-                    "and this one is as soon as it is gone"
+                    f"the cluster gateway {other.key}{going} serves all projects; no new project gateway is installed "
+                    "while it exists, and this one is as soon as it is gone"
                 )
                 return Refusal(Reason.CLUSTER_GATEWAY_EXISTS, text)
         return None
@@ -82,16 +82,14 @@ class _World:
             if other.ingress_class == claim.ingress_class and self.accepts(obj, other):
                 text = (
                     f'ingress class "{claim.ingress_class}" is served by the cluster gateway {other.key}; give this '
-                    "one a class of its own "
-                    "in spec.ingressClass.name"
+                    "one a class of its own in spec.ingressClass.name"
                 )
                 return Refusal(Reason.INGRESS_CLASS_TAKEN, text)
         for obj, other in before:
             if claim.default and other.default and self.accepts(obj, other):
                 text = (
                     f"Ingresses without a class are served by the cluster gateway {other.key}; set "
-                    "spec.ingressClass.default of one of "
-                    "them to false"
+                    "spec.ingressClass.default of one of them to false"
                 )
                 return Refusal(Reason.DEFAULT_CLASS_TAKEN, text)
         return None

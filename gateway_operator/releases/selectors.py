@@ -15,7 +15,7 @@ def parse_selector(selector: Any) -> str:
         raise ValueError("must be a map with matchLabels and matchExpressions only")
     labels, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
     if not isinstance(labels, dict) or not isinstance(expressions, list):
-        raise ValueError("matchLabels must be a map, matchExpressions a list")
+        raise ValueError("matchLabels must be a map, matchExpressions a list")  # noqa: TRY004 - callers know one error
     terms = [f"{_key(key)}={_value(value)}" for key, value in sorted(labels.items())]
     return ",".join(terms + [_expression(e) for e in expressions])
 

@@ -33,6 +33,7 @@ _ASK_AGAIN = 2.0  # for a kind that isn't served yet
 _ASK_AGAIN_REFUSED = 10.0
 _FIRST_VIEW = 5.0  # how long kopf may take to tell what a list has shown
 _STOP = 3.0
+_TLS_CLOSE = 0.1  # closed connections say goodbye in the loop's next rounds
 _log = get_logger(__name__)
 
 
@@ -146,7 +147,7 @@ class Streams:
         """Compare what the streams told with a list of names, and mend the difference. Raises ApiError."""
         listed = await self._names(row)
         deadline = asyncio.get_running_loop().time() + patience
-        while listed - row.store.keys() and asyncio.get_running_loop().time() < deadline:
+        while listed - row.store.keys() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - told by another loop
             await asyncio.sleep(0.02)
         for key in listed ^ row.store.keys():
             await self._settle(row, key, listed=key in listed)
@@ -245,3 +246,4 @@ async def _end_all() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(_TLS_CLOSE)

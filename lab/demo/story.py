@@ -75,7 +75,7 @@ def install_operator(target: Target, *settings: str) -> None:
     target.helm(
         *("upgrade", "--install", "gateway-operator", chart, "-n", OPERATOR_NAMESPACE, "--create-namespace"),
         *(word for value in values for word in ("--set", value)),
-        *("--wait", "--timeout", "5m"),
+        *("--wait", "--timeout", "3m"),
     )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from releases_lab import World
-
 from gateway_operator.kube import Api
 from lab.apiserver import ApiCluster
+from releases_lab import World
 
 
 @pytest.fixture

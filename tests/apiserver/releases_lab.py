@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-
 from gateway_operator.errors import NotFound
 from gateway_operator.kube import Api, EventRecorder
 from gateway_operator.releases.engine import Engine
@@ -62,6 +61,7 @@ class World:
 
     @property
     def api_version(self) -> str:
+        """The group and version of the test's kinds."""
         return f"{self.group}/v1"
 
     async def prepare(self, *kinds: str) -> None:

@@ -6,9 +6,8 @@ import asyncio
 import time
 
 import pytest
-from releases_lab import eventually
-
 from gateway_operator.errors import NotFound
+from releases_lab import eventually
 
 KINDS = [
     ("v1", "ConfigMap", True),
@@ -82,6 +81,28 @@ async def test_every_changed_object_is_put_back(world):
         assert port["port"] == 80
     assert len(world.calls) == 1
     assert [r["metadata"]["labels"]["version"] for r in await world.records("a")] == ["1"]
+
+
+async def test_edited_port_keeps_its_node_port_and_can_be_upgraded(world):
+    """Ports are keyed by their number: an apply alone would be refused, and the repair must not own what it wrote."""
+    async with world.engine(world.settings(world.row("Web"))):
+        await world.custom("Web", "a", {"type": "NodePort"})
+        await world.ready("Web", "a")
+        [before] = (await world.get("v1", "Service", "a"))["spec"]["ports"]
+        edited = {**before, "port": 8080, "targetPort": 8080}
+        await world.patch("v1", "Service", "a", {"spec": {"ports": [edited]}})
+
+        async def put_back():
+            service = await world.get("v1", "Service", "a")
+            managers = {e["manager"] for e in service["metadata"]["managedFields"]}
+            assert "gateway-operator-drift" not in managers
+            return service["spec"]["ports"] == [before]
+
+        await eventually(put_back)
+        await world.change("Web", "a", {"port": 81})
+        await world.ready("Web", "a")
+        [after] = (await world.get("v1", "Service", "a"))["spec"]["ports"]
+        assert after["port"] == 81
 
 
 async def test_what_happened_while_the_operator_was_away_is_found(world):

@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from releases_lab import conditions, eventually
-
 from gateway_operator.releases import names
 from gateway_operator.releases.records import decode_payload, encode_payload
+from releases_lab import conditions, eventually
 
 
 @pytest.mark.parametrize(
@@ -127,22 +126,17 @@ async def test_foreign_release_is_never_touched(world, helm_binary):
 
 RUNNER = """
 import asyncio, json, sys
-from pathlib import Path
-from gateway_operator.kube import Api
-from gateway_operator.releases.engine import run_engine
+from gateway_operator.app import run_operator
 from gateway_operator.settings import OperatorSettings
 
-async def main():
-    settings = OperatorSettings.model_validate(json.loads(sys.argv[1]))
-    await run_engine(await Api.connect(settings.kubeconfig), settings)
-
-asyncio.run(main())
+asyncio.run(run_operator(OperatorSettings.model_validate(json.loads(sys.argv[1]))))
 """
 
 
 @contextlib.asynccontextmanager
 async def operator_process(settings):
-    """Run the engine in a process of its own."""
+    """Run the operator in a process of its own."""
+    settings = settings.model_copy(update={"leader_elect": False, "metrics_port": 0, "health_port": 0})
     text = json.dumps(settings.model_dump(mode="json", by_alias=True))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RUNNER, text, stderr=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
@@ -191,7 +185,7 @@ async def test_sigkill_of_the_operator_ends_in_a_healthy_release(world, phase):
             return
         await world.ready("Web", "a")
         assert (await world.records("a"))[-1]["metadata"]["labels"]["status"] == "deployed"
-        assert (await world.get("v1", "ConfigMap", "a-149"))["data"] == {"n": "149"}
+        assert (await world.get("v1", "ConfigMap", "a-149"))["data"] == {"number": "149"}
 
 
 UNDER_WAY = {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from releases_lab import conditions, eventually
-
 from gateway_operator.releases import names
+from releases_lab import World, conditions, eventually
 
 
 async def test_install_upgrade_uninstall(world):
@@ -151,3 +150,36 @@ async def test_peers_finalizer_counts_as_ours(world):
         await world.delete(world.api_version, "Web", "a")
         await eventually(lambda: world.gone(world.api_version, "Web", "a"))
         assert await world.records("a") == []
+
+
+async def test_helm_3_works_too(api, api_cluster, tmp_path, helm3_binary):
+    """Install, repair, upgrade over a foreign change, recovery of a failed upgrade, uninstall; client-side apply."""
+    world = World(api, api_cluster.kubeconfig, tmp_path, helm3_binary)
+    await world.prepare("Web")
+    async with world.engine(world.settings(world.row("Web"))):
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+        await world.patch("v1", "ConfigMap", "a", {"data": {"text": "mine"}})
+        await eventually(lambda: _text(world, "hello"))
+        await world.delete("v1", "Service", "a")
+        await eventually(lambda: world.get("v1", "Service", "a"))
+        await world.change("Web", "a", {"text": "two", "port": 99999999})
+        failed = await world.condition("Web", "a", "ReleaseFailed", "True", "UpgradeError")
+        assert failed["message"].startswith("ObjectRefused: ")
+        await world.change("Web", "a", {"port": 81})
+        await world.ready("Web", "a")
+        assert await _text(world, "two")
+        labels = (await world.records("a"))[-1]["metadata"]["labels"]
+        assert labels[names.OWNER_LABEL] == f"Web.{world.group}.a"
+        await world.custom("Web", "bad", {"text": 3})
+        failed = await world.condition("Web", "bad", "ReleaseFailed", "True", "InstallError")
+        assert failed["message"].startswith("ValuesRefused: ")
+        for name in ("a", "bad"):
+            await world.delete(world.api_version, "Web", name)
+        for name in ("a", "bad"):
+            await eventually(lambda name=name: world.gone(world.api_version, "Web", name))
+        assert await world.gone("v1", "ConfigMap", "a")
+
+
+async def _text(world, text):
+    return (await world.get("v1", "ConfigMap", "a"))["data"]["text"] == text

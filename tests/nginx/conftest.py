@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.nginx.harness import Backend, Gateway
 async def gateway(nginx_binary: Path) -> AsyncIterator[Gateway]:
     """A supervisor with nginx, before its first configuration."""
     with tempfile.TemporaryDirectory(prefix="gw-") as name:  # short: a socket's path has 108 characters
-        os.chmod(name, 0o755)
+        Path(name).chmod(0o755)
         gateway = Gateway(Path(name), nginx_binary)
         await gateway.start()
         yield gateway

@@ -15,7 +15,6 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from yarl import URL
 from gateway_operator.ingress.certificates import self_signed
 from gateway_operator.ingress.graph import Graph, GraphBuilder
 from gateway_operator.ingress.plan import Machine
@@ -24,6 +23,7 @@ from gateway_operator.ingress.problems import Ref
 from gateway_operator.ingress.render.static import render
 from gateway_operator.ingress.snapshot import Snapshot
 from gateway_operator.ingress.supervised import Supervised
+from yarl import URL
 
 FAKE = self_signed()
 
@@ -43,6 +43,7 @@ class Backend:
         self.port = 0
 
     async def start(self) -> None:
+        """Listen on a free port of all addresses."""
         app = web.Application(client_max_size=1 << 24)
         app.router.add_get("/ws", self._socket)
         app.router.add_route("*", "/{path:.*}", self._echo)
@@ -53,6 +54,7 @@ class Backend:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        """Stop listening."""
         await self._runner.cleanup()
 
     async def _echo(self, request: web.Request) -> web.Response:
@@ -81,6 +83,7 @@ class Gateway:
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
+        """Start the supervisor; returns when nginx runs."""
         log = (self.folder / "log").open("ab")
         code = "import sys; from gateway_operator.ingress.supervisor import main; sys.exit(main(sys.argv[1:]))"
         flags = [f"--run-dir={self.folder}", f"--prefix={self.folder}/tmp", f"--nginx={self.binary}"]
@@ -96,6 +99,7 @@ class Gateway:
         return (await self.supervised.status()).running
 
     def stop(self) -> int:
+        """End it with TERM and return the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -106,9 +110,11 @@ class Gateway:
             raise
 
     def log(self) -> str:
+        """What supervisor and nginx wrote so far."""
         return (self.folder / "log").read_text(errors="replace")
 
     def compile(self, snapshot: Snapshot) -> tuple[Graph, Compiled]:
+        """Run the pure steps for this nginx."""
         machine = Machine(self.http, self.https, self.status, ipv6=False, cpus=2, nginx_version=self.nginx_version)
         graph = self.builder.build(snapshot)
         config = read_config(snapshot.config, Ref("ConfigMap", "gw", "config", "", "v1"))
@@ -116,6 +122,7 @@ class Gateway:
 
     @property
     def nginx_version(self) -> tuple[int, ...]:
+        """The version as numbers."""
         output = subprocess.run([self.binary, "-v"], capture_output=True, text=True, check=True).stderr
         return tuple(int(part) for part in output.split("nginx/")[1].split()[0].split("."))
 
@@ -132,10 +139,12 @@ class Gateway:
         method = kwargs.pop("method", "GET")
         headers = {"Host": host} | kwargs.pop("headers", {})
         url = URL(f"http://127.0.0.1:{self.http}{path}", encoded=True)
-        async with aiohttp.ClientSession() as session:
-            async with session.request(method, url, headers=headers, allow_redirects=False, **kwargs) as answer:
-                await answer.read()
-                return answer
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, url, headers=headers, allow_redirects=False, **kwargs) as answer,
+        ):
+            await answer.read()
+            return answer
 
     async def backend_of(self, host: str, path: str = "/") -> str | int:
         """The name of the backend that answers, or the status that nginx gives."""

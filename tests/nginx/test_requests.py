@@ -73,10 +73,12 @@ async def test_https_end_to_end(gateway: Gateway, backends: dict[str, Backend], 
     context = ssl.create_default_context()
     authority.configure_trust(context)
     url = f"https://127.0.0.1:{gateway.https}/"
-    async with aiohttp.ClientSession() as session:
-        async with session.get(url, ssl=context, server_hostname="x.test", headers={"Host": "x.test"}) as answer:
-            told = (await answer.json())["headers"]
-            assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, ssl=context, server_hostname="x.test", headers={"Host": "x.test"}) as answer,
+    ):
+        told = (await answer.json())["headers"]
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
     assert (told["X-Forwarded-Proto"], told["X-Forwarded-Port"], told["Host"]) == ("https", "443", "x.test")
 
 
@@ -168,7 +170,9 @@ async def test_body_size_and_virtual_host(gateway: Gateway, backends: dict[str, 
 
 async def test_access_log_is_json_when_asked(gateway: Gateway, backends: dict[str, Backend]) -> None:
     """Upstream's way to JSON logs works, with its variables, and a client can't break out of a string."""
-    log = '{"host":"$host","path":"$location_path","up":"$proxy_upstream_name","ns":"$namespace","agent":"$http_user_agent"}'
+    names = {"host": "host", "path": "location_path", "up": "proxy_upstream_name", "ns": "namespace"}
+    fields = {key: f"${name}" for key, name in (names | {"agent": "http_user_agent"}).items()}
+    log = json.dumps(fields, separators=(",", ":"))
     config = {"log-format-escape-json": "true", "log-format-upstream": log}
     await gateway.serve(
         world(ingress("one", rule("x.test", ("/p", "Prefix", "a"))), services={"a": backends["a"].port}, config=config)

@@ -9,7 +9,7 @@ import time
 
 import aiohttp
 import pytest
-from gateway_operator.ingress.children import child_pids, is_accepting
+from gateway_operator.ingress.children import child_pids, is_accepting, listeners
 from gateway_operator.ingress.supervised import GenerationRefused, generation_name
 from tests.nginx.harness import Backend, Gateway, eventually
 from tests.nginx.objects import ingress, rule, world
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
 
 
 async def version(gateway: Gateway) -> str:
-    async with aiohttp.ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{gateway.status}/configuration-version") as answer:
-            return await answer.text()
+    url = f"http://127.0.0.1:{gateway.status}/configuration-version"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.text()
 
 
 async def test_before_the_first_configuration_no_port_is_open(gateway: Gateway) -> None:
@@ -40,7 +40,7 @@ async def test_a_reload_is_proven_by_its_version(gateway: Gateway, backends: dic
         assert await gateway.backend_of("x.test") == name
         status = await gateway.supervised.status()
         workers = child_pids(gateway.master)
-        assert any(is_accepting(pid) for pid in workers), "titles of workers can be read"
+        assert any(is_accepting(pid, listeners(gateway.master)) for pid in workers)
         assert status.current == status.last_good == f"gen-{await version(gateway)}"
 
 

@@ -22,11 +22,10 @@
 {{- $drop := dict "drop" (list "ALL") -}}
 {{- $restricted := dict "runAsNonRoot" true "runAsGroup" 101 "readOnlyRootFilesystem" true "seccompProfile" (dict "type" "RuntimeDefault") -}}
 {{- $own := merge (dict "runAsUser" 10001 "allowPrivilegeEscalation" false "capabilities" $drop) $restricted -}}
-{{- $nginx := merge (dict "runAsUser" 101 "allowPrivilegeEscalation" false "capabilities" $drop) $restricted -}}
-{{- if $c.hostNetwork }}
-{{- /* the node's ports below 1024 need the capability, which the binary carries as a file capability */}}
-{{- $nginx = merge (dict "allowPrivilegeEscalation" true "capabilities" (dict "drop" (list "ALL") "add" (list "NET_BIND_SERVICE"))) $nginx -}}
-{{- end }}
+{{- /* the binary carries this capability, and the kernel refuses to start it where it is out of bounds; it takes effect
+only with privilege escalation, which the node's own ports below 1024 need */}}
+{{- $bind := dict "drop" (list "ALL") "add" (list "NET_BIND_SERVICE") -}}
+{{- $nginx := merge (dict "runAsUser" 101 "allowPrivilegeEscalation" $c.hostNetwork "capabilities" $bind) $restricted -}}
 - name: controller
   image: {{ include "ingress-nginx.controller.image" . | quote }}
   imagePullPolicy: {{ $c.image.pullPolicy | quote }}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tarfile
 
 import pytest
-
 from gateway_operator.releases.chart import ChartError, load_chart
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from gateway_operator.releases.setpaths import MISSING, expand_env, get_path, parse_path, set_path, typed
 
 

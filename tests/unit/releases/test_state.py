@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from gateway_operator.releases.records import ReleaseRecord
 from gateway_operator.releases.state import ACTIONS, Action, State, Wanted, observe
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from gateway_operator.errors import ConfigError
 from gateway_operator.releases.watches import load_watches
 

@@ -1,0 +1,581 @@
+"""charts/ingress-nginx: every object has its condition, and our image its two containers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+UPSTREAM: dict[str, Any] = {"image": {"repository": "registry.example/ingress-nginx/controller", "tag": "v1.15.1"}}
+ALWAYS = {
+    ("ConfigMap", "gw-ingress-nginx-controller"),
+    ("Deployment", "gw-ingress-nginx-controller"),
+    ("Service", "gw-ingress-nginx-controller"),
+    ("ServiceAccount", "gw-ingress-nginx"),
+    ("ClusterRole", "gw-ingress-nginx"),
+    ("ClusterRoleBinding", "gw-ingress-nginx"),
+    ("Role", "gw-ingress-nginx"),
+    ("RoleBinding", "gw-ingress-nginx"),
+    ("IngressClass", "nginx"),
+}
+NAME = "gw-ingress-nginx-controller"
+
+
+def pod(rendered, kind="Deployment"):
+    """Return the pod spec of the controller."""
+    return rendered.one(kind, NAME)["spec"]["template"]["spec"]
+
+
+def containers(rendered, kind="Deployment"):
+    """Return the containers by name."""
+    return {c["name"]: c for c in pod(rendered, kind)["containers"]}
+
+
+def flags(rendered, container="controller"):
+    """Return the flags of the controller."""
+    return containers(rendered)[container]["args"][1:]
+
+
+def controller(**values):
+    """Make values of the section `controller`."""
+    return {"controller": values}
+
+
+def test_objects_without_any_value(render):
+    """Names are upstream's; no webhook, no Job, nothing optional."""
+    assert render().names() == ALWAYS
+
+
+def test_names(render):
+    """A release that has the chart's name in its own, and the form that KubeSphere uses: no suffix at all."""
+    assert ("Deployment", "ingress-nginx-controller") in render(name="ingress-nginx").names()
+    bare = render({"fullnameOverride": "router", "controller": {"name": ""}})
+    assert {("Deployment", "router"), ("Service", "router"), ("ConfigMap", "router")} <= bare.names()
+    assert ("Role", "gw-web") in render({"nameOverride": "web"}).names()
+    elsewhere = render({"namespaceOverride": "other"})
+    assert {o["metadata"].get("namespace", "other") for o in elsewhere.objects} == {"other"}
+
+
+def test_labels(render):
+    """Recommended labels everywhere, and a selector that never changes with the chart's version."""
+    rendered = render({"commonLabels": {"team": "edge"}})
+    for obj in rendered.objects:
+        labels = obj["metadata"]["labels"]
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+        assert labels["app.kubernetes.io/part-of"] == "ingress-nginx"
+        assert labels["team"] == "edge"
+    assert rendered.one("Deployment")["spec"]["selector"]["matchLabels"] == {
+        "app.kubernetes.io/name": "ingress-nginx",
+        "app.kubernetes.io/instance": "gw",
+        "app.kubernetes.io/component": "controller",
+    }
+
+
+def test_two_containers_with_our_image(render):
+    """Only the controller has a token; nginx runs as another user, and neither can become more than it is."""
+    rendered = render()
+    spec, both = pod(rendered), containers(rendered)
+    assert set(both) == {"controller", "nginx"}
+    assert spec["automountServiceAccountToken"] is False
+    token = [c for c in both.values() if any(m["name"] == "token" for m in c["volumeMounts"])]
+    assert [c["name"] for c in token] == ["controller"]
+    assert both["controller"]["securityContext"]["runAsUser"] == 10001
+    assert both["nginx"]["securityContext"]["runAsUser"] == 101
+    for container in both.values():
+        context = container["securityContext"]
+        assert context["capabilities"]["drop"] == ["ALL"]
+        assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
+        assert (context["runAsNonRoot"], context["runAsGroup"]) == (True, 101)
+        assert {"name": "run", "mountPath": "/run/gateway"} in container["volumeMounts"]
+        assert "/tmp" in {m["mountPath"] for m in container["volumeMounts"]}
+    assert "add" not in both["controller"]["securityContext"]["capabilities"]
+    # the file capability of the binary must be within bounds, or it doesn't start
+    assert both["nginx"]["securityContext"]["capabilities"]["add"] == ["NET_BIND_SERVICE"]
+    assert spec["securityContext"]["sysctls"] == [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
+    assert spec["securityContext"]["fsGroup"] == 101
+    assert next(v for v in spec["volumes"] if v["name"] == "run")["emptyDir"] == {"medium": "Memory"}
+    assert both["controller"]["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert both["controller"]["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert both["nginx"]["args"] == ["nginx", "--shutdown-grace-period=10"]
+    assert {p["name"]: p["containerPort"] for p in both["nginx"]["ports"]} == {"http": 80, "https": 443}
+
+
+def test_one_container_with_the_upstream_image(render):
+    """The image's name decides: upstream's gets upstream's entry point, flags, probes and way to stop."""
+    rendered = render(controller(**UPSTREAM))
+    (container,) = pod(rendered)["containers"]
+    assert container["image"] == "registry.example/ingress-nginx/controller:v1.15.1"
+    assert container["args"][0] == "/nginx-ingress-controller"
+    assert container["lifecycle"]["preStop"]["exec"]["command"] == ["/wait-shutdown"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
+    assert "volumes" not in pod(rendered)
+
+
+@pytest.mark.parametrize(
+    ("image", "plane", "expected", "name"),
+    [
+        ({}, "auto", 2, "gateway-operator:0.1.0"),
+        ({"registry": "r.example"}, "auto", 2, "r.example/gateway-operator:0.1.0"),
+        (
+            {"image": "ingress-nginx/controller", "registry": "r.example", "tag": "v1"},
+            "auto",
+            1,
+            "r.example/ingress-nginx/controller:v1",
+        ),
+        ({"repository": "r.example/gateway-operator/x"}, "auto", 1, "r.example/gateway-operator/x:0.1.0"),
+        ({"repository": "r.example/x"}, "native", 2, "r.example/x:0.1.0"),
+        ({"digest": "sha256:aa"}, "auto", 2, "gateway-operator@sha256:aa"),
+        ({"tag": "v2", "digest": "sha256:aa"}, "upstream", 1, "gateway-operator:v2@sha256:aa"),
+        (
+            {"repository": "x/y", "chroot": True, "tag": "1", "digestChroot": "sha256:bb"},
+            "upstream",
+            1,
+            "x/y-chroot:1@sha256:bb",
+        ),
+    ],
+)
+def test_the_image_decides_the_data_plane(render, image, plane, expected, name):
+    """Registry, repository, tag, digest and chroot as upstream puts them together; dataPlane overrides the guess."""
+    rendered = render(controller(image=image, dataPlane=plane))
+    assert len(pod(rendered)["containers"]) == expected
+    assert pod(rendered)["containers"][0]["image"] == name
+
+
+def test_flags_that_are_always_there(render):
+    """As in upstream, with its defaults."""
+    assert flags(render()) == [
+        f"--publish-service=$(POD_NAMESPACE)/{NAME}",
+        "--election-id=gw-ingress-nginx-leader",
+        "--controller-class=k8s.io/ingress-nginx",
+        "--ingress-class=nginx",
+        f"--configmap=$(POD_NAMESPACE)/{NAME}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "flag"),
+    [
+        (
+            {"defaultBackend": {"enabled": True}},
+            "--default-backend-service=$(POD_NAMESPACE)/gw-ingress-nginx-defaultbackend",
+        ),
+        (controller(publishService={"pathOverride": "a/b"}), "--publish-service=a/b"),
+        (
+            controller(
+                service={"external": {"enabled": False}, "internal": {"enabled": True, "annotations": {"a": "b"}}}
+            ),
+            f"--publish-service=$(POD_NAMESPACE)/{NAME}-internal",
+        ),
+        ({"tcp": {"8080": "a/b:1"}}, "--tcp-services-configmap=$(POD_NAMESPACE)/gw-ingress-nginx-tcp"),
+        ({"udp": {"53": "a/b:1"}}, "--udp-services-configmap=$(POD_NAMESPACE)/gw-ingress-nginx-udp"),
+        (controller(scope={"enabled": True}), "--watch-namespace=$(POD_NAMESPACE)"),
+        (controller(scope={"enabled": True, "namespace": "team"}), "--watch-namespace=team"),
+        (controller(hostNetwork=True, reportNodeInternalIp=True), "--report-node-internal-ip-address=true"),
+        (controller(ingressClassByName=True), "--ingress-class-by-name=true"),
+        (controller(watchIngressWithoutClass=True), "--watch-ingress-without-class=true"),
+        (controller(metrics={"enabled": True}), "--enable-metrics=true"),
+        (controller(enableTopologyAwareRouting=True), "--enable-topology-aware-routing=true"),
+        (controller(disableLeaderElection=True), "--disable-leader-election=true"),
+        (controller(electionTTL="20s"), "--election-ttl=20s"),
+        (controller(electionID="mine"), "--election-id=mine"),
+        (controller(enableAnnotationValidations=False), "--enable-annotation-validation=false"),
+        (controller(healthCheckHost="127.0.0.1"), "--healthz-host=127.0.0.1"),
+        (controller(healthCheckPath="/alive"), "--health-check-path=/alive"),
+        (controller(maxmindLicenseKey="k"), "--maxmind-license-key=k"),
+        (controller(containerPort={"http": 8080, "https": 8443}), "--http-port=8080"),
+        (controller(statusPort=10300), "--status-port=10300"),
+        (controller(extraArgs={"v": 3}), "--v=3"),
+        (controller(extraArgs={"update-status": False}), "--update-status=false"),
+        (controller(extraArgs={"disable-catch-all": ""}), "--disable-catch-all"),
+        (controller(ingressClassResource={"controllerValue": "x.example/y"}), "--controller-class=x.example/y"),
+    ],
+)
+def test_flags_by_value(render, values, flag):
+    """Each value gives its flag, and without it the flag isn't there."""
+    assert flag in flags(render(values))
+    assert flag not in flags(render())
+
+
+def test_flags_of_the_upstream_image_only(render):
+    """What our controller doesn't support is refused in words, not by a pod that restarts for ever."""
+    selector = {"scope": {"namespaceSelector": "a=b"}}
+    assert "--watch-namespace-selector=a=b" in flags(render(controller(**selector, **UPSTREAM)))
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (controller(scope={"namespaceSelector": "a=b"}), "namespaceSelector is not supported"),
+        (controller(extraArgs={"enable-ssl-passthrough": ""}), "enable-ssl-passthrough is not supported"),
+        ({"rbac": {"scope": True}}, "rbac.scope needs controller.scope.enabled"),
+        (controller(nosuchkey=1), "nosuchkey"),
+        ({"nosuchkey": 1}, "nosuchkey"),
+        (controller(kind="StatefulSet"), "DaemonSet"),
+        (controller(service={"type": "ExternalName"}), "LoadBalancer"),
+        (controller(service={"nosuchkey": 1}), "nosuchkey"),
+        (controller(replicaCount="two"), "replicaCount"),
+        ({"tcp": {"http": "a/b:1"}}, "http"),
+    ],
+)
+def test_refused_values(helm, values, text):
+    """Helm stops with the name of the value."""
+    assert text in helm.refusal("ingress-nginx", values)
+
+
+def test_values_without_effect_are_named_in_the_notes(helm):
+    """Upstream's keys that our image can't honour are never dropped in silence."""
+    values = {
+        "tcp": {"8080": "a/b:1"},
+        "controller": {"allowSnippetAnnotations": True, "admissionWebhooks": {"enabled": True}},
+    }
+    from conftest import CHARTS
+
+    done = helm.run("install", "gw", str(CHARTS / "ingress-nginx"), "--dry-run=client", values=values)
+    assert done.returncode == 0, done.stderr
+    notes = done.stdout[done.stdout.index("WARNING: these values are set") :].split()
+    assert {"tcp", "controller.allowSnippetAnnotations", "controller.admissionWebhooks"} <= set(notes)
+
+
+def test_config_map(render):
+    """Every value becomes a text; numbers keep their digits."""
+    config = {
+        "keep-alive": 75,
+        "use-gzip": True,
+        "max-worker-connections": 1000000,
+        "proxy-body-size": "8m",
+        "gone": None,
+    }
+    rendered = render(
+        controller(config=config, addHeaders={"X-A": "1"}, proxySetHeaders={"X-B": "2"}) | {"dhParam": "aa"}
+    )
+    assert rendered.one("ConfigMap", NAME)["data"] == {
+        "keep-alive": "75",
+        "use-gzip": "true",
+        "max-worker-connections": "1000000",
+        "proxy-body-size": "8m",
+        "add-headers": "ns/gw-ingress-nginx-custom-add-headers",
+        "proxy-set-headers": "ns/gw-ingress-nginx-custom-proxy-headers",
+        "ssl-dh-param": f"ns/{NAME}",
+    }
+    assert rendered.one("ConfigMap", "gw-ingress-nginx-custom-add-headers")["data"] == {"X-A": "1"}
+    assert rendered.one("Secret")["data"] == {"dhparam.pem": "aa"}
+    assert render().one("ConfigMap")["data"] == {}
+
+
+def test_namespaces_of_other_gateways_are_told_to_our_controller_only(render):
+    """Upstream's controller has no such key."""
+    values = {"statusExcludedNamespaces": ["a", "b"]}
+    assert render(controller(**values)).one("ConfigMap")["data"] == {"status-excluded-namespaces": "a,b"}
+    assert render(controller(**values, **UPSTREAM)).one("ConfigMap")["data"] == {}
+
+
+def test_a_new_config_rolls_no_pod(render):
+    """The controller takes it up while it runs."""
+    assert render().one("Deployment") == render(controller(config={"keep-alive": "5"})).one("Deployment")
+
+
+def test_templates_are_expanded_only_where_allowed(render):
+    """As upstream does for whoever runs helm; the text of a Gateway stays what it is."""
+    config = {"config": {"x": "{{ .Release.Name }}"}, "service": {"annotations": {"a": "{{ .Release.Name }}"}}}
+    rendered = render(controller(**config))
+    assert rendered.one("ConfigMap")["data"] == {"x": "gw"}
+    assert rendered.one("Service")["metadata"]["annotations"] == {"a": "gw"}
+    plain = render(controller(**config, expandTemplates=False))
+    assert plain.one("ConfigMap")["data"] == {"x": "{{ .Release.Name }}"}
+    assert plain.one("Service")["metadata"]["annotations"] == {"a": "{{ .Release.Name }}"}
+
+
+EVIL = 'x"\nexternalIPs: [1.2.3.4]\nfoo: "'
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        controller(
+            service={"clusterIP": EVIL, "loadBalancerClass": EVIL, "trafficDistribution": EVIL, "loadBalancerIP": EVIL}
+        ),
+        controller(service={"targetPorts": {"http": EVIL}, "annotations": {"a": EVIL}, "labels": {"a": EVIL}}),
+        controller(
+            metrics={"enabled": True, "portName": EVIL, "serviceMonitor": {"enabled": True, "scrapeInterval": EVIL}}
+        ),
+        controller(
+            config={"a": EVIL}, annotations={"a": EVIL}, podAnnotations={"a": EVIL}, minAvailable=EVIL, replicaCount=2
+        ),
+        controller(ingressClass=EVIL, extraArgs={"a": EVIL}, priorityClassName=EVIL),
+    ],
+)
+def test_no_text_becomes_structure(render, values):
+    """A value that tries to end its line stays one text."""
+    for obj in render(values).objects:
+        assert "externalIPs" not in obj.get("spec", {})
+        assert "foo" not in obj.get("spec", {})
+
+
+def test_tcp_and_udp_ports(render):
+    """They get ConfigMaps, container ports and Service ports, with the prefix where there is one."""
+    values = {"tcp": {"8080": "a/b:1"}, "udp": {"53": "a/c:2"}, "portNamePrefix": "p"}
+    rendered = render(
+        values | controller(service={"type": "NodePort", "nodePorts": {"http": 30080, "tcp": {"8080": 30081}}})
+    )
+    assert rendered.one("ConfigMap", "gw-ingress-nginx-tcp")["data"] == {"8080": "a/b:1"}
+    ports = {p["name"]: p for p in rendered.one("Service")["spec"]["ports"]}
+    assert (ports["p-8080-tcp"]["nodePort"], ports["p-8080-tcp"]["targetPort"]) == (30081, "p-8080-tcp")
+    assert (ports["p-53-udp"]["protocol"], ports["http"]["nodePort"]) == ("UDP", 30080)
+    assert "nodePort" not in ports["https"]
+    assert "p-53-udp" in {p["name"] for p in containers(rendered)["nginx"]["ports"]}
+
+
+def test_service_options(render):
+    """What users set for clouds arrives; what they don't set isn't there."""
+    plain = render().one("Service")["spec"]
+    assert set(plain) == {"type", "ipFamilyPolicy", "ipFamilies", "ports", "selector"}
+    options = {
+        "type": "LoadBalancer",
+        "externalTrafficPolicy": "Local",
+        "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "externalIPs": ["192.0.2.1"],
+        "allocateLoadBalancerNodePorts": False,
+        "healthCheckNodePort": 30000,
+        "sessionAffinity": "ClientIP",
+    }
+    spec = render(controller(service=options)).one("Service")["spec"]
+    assert {key: spec[key] for key in options} == options
+    http = render(controller(service={"enableHttps": False, "appProtocol": False})).one("Service")["spec"]["ports"]
+    assert http == [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}]
+
+
+def test_services_by_condition(render):
+    """External, internal (only with annotations, as upstream) and metrics."""
+    assert not render(controller(service={"enabled": False})).all("Service")
+    internal = {"enabled": True}
+    assert len(render(controller(service={"internal": internal})).all("Service")) == 1
+    internal["annotations"] = {"a": "b"}
+    rendered = render(controller(service={"internal": internal}, metrics={"enabled": True}))
+    assert {o["metadata"]["name"] for o in rendered.all("Service")} == {NAME, f"{NAME}-internal", f"{NAME}-metrics"}
+    assert not containers(render())["controller"].get("ports")
+
+
+def test_ingress_class(render):
+    """With aliases and the mark of the cluster's default, or not at all."""
+    rendered = render(
+        controller(ingressClassResource={"name": "web", "aliases": ["www"], "default": True, "controllerValue": "a/b"})
+    )
+    by_name = {o["metadata"]["name"]: o for o in rendered.all("IngressClass")}
+    assert set(by_name) == {"web", "www"}
+    assert by_name["web"]["metadata"]["annotations"] == {"ingressclass.kubernetes.io/is-default-class": "true"}
+    assert by_name["www"]["spec"] == {"controller": "a/b"}
+    assert "namespace" not in by_name["web"]["metadata"]
+    assert not render(controller(ingressClassResource={"enabled": False})).all("IngressClass")
+
+
+PROJECT: dict[str, Any] = {
+    "rbac": {"scope": True},
+    "controller": {
+        "scope": {"enabled": True, "namespace": "team"},
+        "ingressClassByName": True,
+        "ingressClassResource": {"enabled": False},
+    },
+}
+
+
+def granted(role):
+    """Return the (resource, verb) pairs of a role."""
+    return {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+@pytest.mark.parametrize("image", [{}, UPSTREAM])
+def test_a_project_gateway_has_nothing_cluster_wide(render, image):
+    """Roles only, in its own and in the project's namespace, without IngressClass and nodes."""
+    rendered = render({**PROJECT, "controller": {**PROJECT["controller"], **image}})
+    assert not {"ClusterRole", "ClusterRoleBinding", "IngressClass"} & rendered.kinds()
+    roles = {o["metadata"]["namespace"]: granted(o) for o in rendered.all("Role")}
+    assert set(roles) == {"ns", "team"}
+    assert ("secrets", "list") in roles["team"]
+    assert ("ingresses/status", "patch") in roles["team"]
+    for role in roles.values():
+        assert not {r for r, _ in role} & {"ingressclasses", "nodes"}
+    if not image:
+        assert "secrets" not in {r for r, _ in roles["ns"]}
+    for binding in rendered.all("RoleBinding"):
+        assert binding["subjects"][0]["namespace"] == "ns"
+
+
+def test_a_project_gateway_in_its_project_has_one_role(render):
+    """Both sets of rules come together."""
+    rendered = render({**PROJECT, "controller": {**PROJECT["controller"], "scope": {"enabled": True}}})
+    role = granted(rendered.one("Role"))
+    assert {("secrets", "watch"), ("configmaps", "watch"), ("leases", "create"), ("events", "create")} <= role
+
+
+def test_a_cluster_gateway_reads_and_writes_no_more_than_it_needs(render):
+    """It writes only Ingress status, Events and its own lease."""
+    rendered = render()
+    rules = rendered.one("ClusterRole")["rules"] + rendered.one("Role")["rules"]
+    writes = {(r, v) for r, v in granted({"rules": rules}) if v not in {"get", "list", "watch"}}
+    assert writes == {
+        ("ingresses/status", "patch"),
+        ("ingresses/status", "update"),
+        ("events", "create"),
+        ("events", "patch"),
+        ("leases", "create"),
+        ("leases", "patch"),
+        ("leases", "update"),
+    }
+    named = [r for r in rules if r["resources"] == ["leases"] and "update" in r["verbs"]]
+    assert named[0]["resourceNames"] == ["gw-ingress-nginx-leader"]
+
+
+def test_rbac_and_account_can_be_left_out(render):
+    """Who brings their own gets none of ours."""
+    rendered = render({"rbac": {"create": False}, "serviceAccount": {"create": False, "name": "mine"}})
+    assert not {"ClusterRole", "Role", "ServiceAccount", "RoleBinding"} & rendered.kinds()
+    assert pod(rendered)["serviceAccountName"] == "mine"
+    status = render(controller(extraArgs={"update-status": "false"}))
+    assert "ingresses/status" not in {r for r, _ in granted(status.one("ClusterRole"))}
+
+
+def test_a_daemon_set_on_the_nodes_network(render):
+    """Seed 003's form: ports 80 and 443 of each node, names of the cluster still resolve, and it rolls."""
+    rendered = render(controller(kind="DaemonSet", hostNetwork=True, service={"enabled": False}))
+    spec = pod(rendered, "DaemonSet")
+    assert (spec["hostNetwork"], spec["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    assert "sysctls" not in spec["securityContext"]
+    nginx = containers(rendered, "DaemonSet")["nginx"]
+    assert [(p["containerPort"], p["hostPort"]) for p in nginx["ports"]] == [(80, 80), (443, 443)]
+    assert nginx["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
+    assert nginx["securityContext"]["allowPrivilegeEscalation"] is True
+    assert containers(rendered, "DaemonSet")["controller"]["securityContext"]["allowPrivilegeEscalation"] is False
+    assert "replicas" not in rendered.one("DaemonSet")["spec"]
+    assert not any(
+        arg.startswith("--publish-service") for arg in containers(rendered, "DaemonSet")["controller"]["args"]
+    )
+
+
+def test_a_deployment_on_the_nodes_network_lets_the_old_pod_go_first(render):
+    """Two pods can't have one node's ports."""
+    for values in ({"hostNetwork": True}, {"hostPort": {"enabled": True}}):
+        strategy = render(controller(**values)).one("Deployment")["spec"]["strategy"]
+        assert strategy["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    own = {"type": "Recreate"}
+    assert render(controller(hostNetwork=True, updateStrategy=own)).one("Deployment")["spec"]["strategy"] == own
+    ports = containers(render(controller(hostPort={"enabled": True, "ports": {"http": 8080}})))["nginx"]["ports"]
+    assert {p["name"]: p["hostPort"] for p in ports} == {"http": 8080, "https": 443}
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds", "replicas"),
+    [
+        ({}, set(), 1),
+        ({"replicaCount": 2}, {"PodDisruptionBudget"}, 2),
+        ({"autoscaling": {"enabled": True}}, {"HorizontalPodAutoscaler"}, None),
+        (
+            {"autoscaling": {"enabled": True, "minReplicas": 2}},
+            {"HorizontalPodAutoscaler", "PodDisruptionBudget"},
+            None,
+        ),
+        (
+            {"keda": {"enabled": True, "minReplicas": 2, "triggers": [{"type": "cpu"}]}},
+            {"ScaledObject", "PodDisruptionBudget"},
+            None,
+        ),
+        ({"keda": {"enabled": True}, "autoscaling": {"enabled": True}}, set(), 1),
+    ],
+)
+def test_scaling(render, values, kinds, replicas):
+    """Whoever scales owns the replicas; a budget only where there are two pods to choose from."""
+    rendered = render(controller(**values))
+    assert rendered.kinds() & {"HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget"} == kinds
+    assert rendered.one("Deployment")["spec"].get("replicas") == replicas
+
+
+def test_a_daemon_set_scales_with_the_nodes(render):
+    """No autoscaler, no budget."""
+    rendered = render(controller(kind="DaemonSet", replicaCount=3, autoscaling={"enabled": True}))
+    assert not {"HorizontalPodAutoscaler", "PodDisruptionBudget"} & rendered.kinds()
+
+
+def test_observability(render):
+    """Each object has its own switch; the monitors need metrics, too."""
+    on = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True, "rules": [{"alert": "A"}]}}
+    assert not {"ServiceMonitor", "PrometheusRule"} & render(controller(metrics=on)).kinds()
+    rendered = render(controller(metrics={"enabled": True, **on}, networkPolicy={"enabled": True}))
+    assert {"ServiceMonitor", "PrometheusRule", "NetworkPolicy"} <= rendered.kinds()
+    assert rendered.one("PrometheusRule")["spec"]["groups"][0]["rules"] == [{"alert": "A"}]
+    ports = {p["port"] for p in rendered.one("NetworkPolicy")["spec"]["ingress"][0]["ports"]}
+    assert ports == {80, 443, 10254}
+    monitor = rendered.one("ServiceMonitor")["spec"]
+    assert monitor["namespaceSelector"] == {"matchNames": ["ns"]}
+
+
+def test_the_webhook_is_upstreams_only(render):
+    """With our image there is none to ask, and an unanswered webhook would stop every Ingress; there are never Jobs."""
+    on = {"admissionWebhooks": {"enabled": True}}
+    assert render(controller(**on)).names() == ALWAYS
+    rendered = render(controller(**on, **UPSTREAM))
+    webhook = rendered.one("ValidatingWebhookConfiguration")["webhooks"][0]
+    assert (webhook["failurePolicy"], webhook["clientConfig"]["service"]["path"]) == (
+        "Fail",
+        "/networking/v1/ingresses",
+    )
+    assert "--validating-webhook=:8443" in flags(rendered)
+    assert ("Service", f"{NAME}-admission") in rendered.names()
+    assert "Job" not in rendered.kinds()
+    on["admissionWebhooks"]["certManager"] = {"enabled": True}
+    assert {"Issuer", "Certificate"} <= render(controller(**on, **UPSTREAM)).kinds()
+
+
+def test_default_backend(render):
+    """Its objects, and the budget, autoscaler and policy by their own switches."""
+    rendered = render({"defaultBackend": {"enabled": True}})
+    assert rendered.names() - ALWAYS == {
+        ("Deployment", "gw-ingress-nginx-defaultbackend"),
+        ("Service", "gw-ingress-nginx-defaultbackend"),
+        ("ServiceAccount", "gw-ingress-nginx-backend"),
+    }
+    more = {
+        "enabled": True,
+        "autoscaling": {"enabled": True, "minReplicas": 2},
+        "networkPolicy": {"enabled": True},
+        "extraConfigMaps": [{"name": "x", "data": {"a": "b"}}],
+        "extraArgs": {"a": "b"},
+    }
+    rendered = render({"defaultBackend": more})
+    assert {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"} <= rendered.kinds()
+    assert ("ConfigMap", "x") in rendered.names()
+
+
+def test_pod_options(render):
+    """What users set for scheduling, probes and more containers arrives in the pod."""
+    options: dict[str, Any] = {
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [{"maxSkew": 1}],
+        "priorityClassName": "high",
+        "runtimeClassName": "fast",
+        "hostAliases": [{"ip": "127.0.0.1"}],
+        "dnsConfig": {"nameservers": ["1.1.1.1"]},
+    }
+    rendered = render(
+        controller(
+            **options,
+            extraContainers=[{"name": "more"}],
+            extraInitContainers=[{"name": "first"}],
+            extraVolumes=[{"name": "v"}],
+            extraVolumeMounts=[{"name": "v", "mountPath": "/v"}],
+            extraEnvs=[{"name": "A", "value": "1"}],
+            podLabels={"x": "y", "app.kubernetes.io/name": "mine"},
+            resources={"limits": {"cpu": 1}},
+            startupProbe={"periodSeconds": 1},
+            lifecycle={"preStop": {"exec": {"command": ["/wait-shutdown"]}}},
+        )
+    )
+    spec, by_name = pod(rendered), containers(rendered)
+    assert {key: spec[key] for key in options} == options
+    assert set(by_name) == {"controller", "nginx", "more"}
+    assert spec["initContainers"] == [{"name": "first"}]
+    assert by_name["nginx"]["resources"]["limits"] == {"cpu": 1}
+    assert {"name": "A", "value": "1"} in by_name["controller"]["env"]
+    assert "lifecycle" not in by_name["controller"]
+    labels = rendered.one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert (labels["x"], labels["app.kubernetes.io/name"]) == ("y", "ingress-nginx")
