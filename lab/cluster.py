@@ -63,7 +63,7 @@ class Cluster:
         return not self.problems() and self._node_ready() and self._dns_ready()
 
     def recovers(self) -> bool:
-        """Whether the cluster is healthy, given a moment: a pass of `up` soon after another isn't a reason to replace it."""
+        """Whether the cluster is healthy, given a moment: it may have been started just now."""
         try:
             wait_for(self.name, self.healthy, seconds=MOMENT)
         except LabError:

@@ -132,18 +132,13 @@ def _build_project(name: str, archive: Path) -> None:
     with tempfile.TemporaryDirectory(dir=archive.parent) as helm:
         shutil.copy2(tools.binary("helm4"), Path(helm) / "helm")
         os.utime(Path(helm) / "helm", (0, 0))  # layers are kept by content and time
-        buildah(
-            "build",
-            "--layers",
-            "--isolation=chroot",
-            f"--build-arg=BASE={BASE}",
-            f"--build-context=tools={helm}",
-            *_registry_settings(),
-            f"--file={CHECKOUT / 'Containerfile'}",
-            f"--ignorefile={CHECKOUT / '.containerignore'}",
-            f"--tag={name}",
-            str(CHECKOUT),
-        )
+        options = ["--layers", "--isolation=chroot", f"--build-arg=BASE={BASE}", f"--build-context=tools={helm}"]
+        options += [*_registry_settings(), f"--file={CHECKOUT / 'Containerfile'}"]
+        options += [f"--ignorefile={CHECKOUT / '.containerignore'}"]
+        # a name for the slow stage, so that clearing away what has none doesn't cost its layers
+        buildah("build", *options, "--target=dependencies", f"--tag={PROJECT}-dependencies:current", str(CHECKOUT))
+        buildah("build", *options, f"--tag={name}", str(CHECKOUT))
+    _buildah_quiet("rmi", "--prune")
     push(name, archive)
 
 

@@ -45,6 +45,8 @@ class Deletion:
         if release and await self._uninstall(key, row, obj, release, outcome):
             self._tools.recorder.event(obj, type_="Normal", reason="Uninstalled", message=f"release {release[1]}")
             _log.info("release uninstalled", object=str(key), release=release[1])
+        elif release and self._tools.index.newest(release) is None:
+            await self._sweep(release)
         left = await self._children(release) if release else []
         if left:
             outcome.progress = f"waiting for {', '.join(left[:3])} to go"
@@ -69,6 +71,14 @@ class Deletion:
         await self._tools.index.wait_until(release, lambda r: r is None, _SEEN_WITHIN)
         self._tools.manifests.forget(release)
         return True
+
+    async def _sweep(self, release: ReleaseKey) -> None:
+        """Delete what is left where Helm's record is gone, as in a namespace that is being deleted. Raises ApiError."""
+        for found in self._tools.dependents.made_by(release):
+            resource = await self._tools.api.resource(found.api_version, found.kind)
+            with contextlib.suppress(NotFound):
+                await self._tools.api.delete(resource, found.name, found.namespace or None)
+            _log.info("object without release record deleted", object=str(found), release=release[1])
 
     async def _children(self, release: ReleaseKey) -> list[str]:
         """List custom resources of watched kinds that the release made and that are still there."""

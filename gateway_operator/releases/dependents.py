@@ -18,6 +18,7 @@ from gateway_operator.releases import names
 from gateway_operator.releases.objects import GroupVersionKind, ObjectId, release_of
 from gateway_operator.releases.readiness import WORKLOADS
 from gateway_operator.releases.records import ReleaseKey
+from gateway_operator.releases.rows import is_newer
 
 OnChange = Callable[[ReleaseKey, ObjectId, bool], None]  # release, object, whether it may have drifted
 
@@ -85,6 +86,8 @@ class Dependents:
                 return
             meta = obj["metadata"]
             found = ObjectId(kind.api_version, kind.kind, meta.get("namespace") or "", meta["name"])
+            if type_ == "DELETED":
+                self._fresh.pop(found, None)
             self._on_change(release, found, suspicious(type_, obj, previous))
 
         return on_event
@@ -97,11 +100,21 @@ class Dependents:
             seen = informer.store.get((found.namespace, found.name)) or seen
         fresh = self._fresh.get(found)
         if fresh is not None:
-            if seen is not None and _generation(seen) >= _generation(fresh):
+            if seen is not None and not is_newer(fresh, seen):
                 del self._fresh[found]
             else:
                 seen = fresh
         return {**seen, "apiVersion": found.api_version, "kind": found.kind} if seen is not None else None
+
+    def made_by(self, release: ReleaseKey) -> list[ObjectId]:
+        """Return what is left of a release among the watched kinds, without what is on its way out or to be kept."""
+        return [
+            ObjectId(kind.api_version, kind.kind, namespace, name)
+            for kind, informers in self._informers.items()
+            for informer in informers
+            for (namespace, name), obj in informer.store.items()
+            if release_of(obj) == release and not _stays(obj)
+        ]
 
     def is_full(self, found: ObjectId) -> bool:
         """Tell whether whole objects of this kind are held."""
@@ -119,8 +132,10 @@ class Dependents:
         return [f"{k.kind}: {i.error}" for k, informers in self._informers.items() for i in informers if i.error]
 
 
-def _generation(obj: dict[str, Any]) -> int:
-    return int(obj["metadata"].get("generation", 0))
+def _stays(obj: dict[str, Any]) -> bool:
+    meta = obj["metadata"]
+    policy = (meta.get("annotations") or {}).get("helm.sh/resource-policy", "")
+    return bool(meta.get("deletionTimestamp")) or policy.strip().lower() == "keep"
 
 
 def suspicious(type_: str, obj: dict[str, Any], previous: dict[str, Any] | None) -> bool:

@@ -8,18 +8,20 @@ pauses instead of a fight.
 from __future__ import annotations
 
 import time
+from collections import Counter as Count
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import Counter
 
-from gateway_operator.errors import ApiError, Invalid, NotFound
+from gateway_operator.errors import ApiError, Invalid, KindNotServed, NotFound
 from gateway_operator.kube import Api, Resource
 from gateway_operator.releases import names
 from gateway_operator.releases.diff import covers, culprits, pointers, replicas_are_scaled
 from gateway_operator.releases.lists import disown, patch_of, rekeyed
 from gateway_operator.releases.objects import ObjectId
+from gateway_operator.releases.queue import backoff, jittered
 
 DRIFT_CORRECTIONS = Counter("gateway_operator_drift_corrections_total", "Objects put back.", ["kind", "what"])
 
@@ -52,6 +54,7 @@ class DriftCorrector:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._recent: dict[ObjectId, deque[float]] = defaultdict(lambda: deque(maxlen=50))
+        self._failures: Count[ObjectId] = Count()
 
     def pause(self, found: ObjectId) -> float:
         """Return how long to leave an object alone because somebody keeps changing it; 0 for most."""
@@ -67,8 +70,18 @@ class DriftCorrector:
         due = times[-1] + min(_MAX_PAUSE, 2.0 ** (recent - _FIGHT))
         return max(0.0, due - now)
 
+    def failed(self, found: ObjectId) -> float:
+        """Count a repair that failed; returns when to try again."""
+        self._failures[found] += 1
+        return jittered(backoff(self._failures[found]))
+
     async def check(self, found: ObjectId, wanted: dict[str, Any]) -> Correction | None:
         """Repair one object if it needs it. Raises ApiError, KindNotServed."""
+        correction = await self._check(found, wanted)
+        self._failures.pop(found, None)
+        return correction
+
+    async def _check(self, found: ObjectId, wanted: dict[str, Any]) -> Correction | None:
         resource = await self._api.resource(found.api_version, found.kind)
         try:
             live = await self._api.get(resource, found.name, found.namespace or None)
@@ -125,6 +138,6 @@ def _spare(wanted: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-def describe(error: ApiError, found: ObjectId) -> str:
+def describe(error: ApiError | KindNotServed, found: ObjectId) -> str:
     """Say why a repair failed."""
     return f"{found} can't be put back: {error}"

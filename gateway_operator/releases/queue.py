@@ -107,12 +107,6 @@ class WorkQueue:
         if work := self._work.get(key):
             work.failures = 0
 
-    def forget(self, key: Key) -> None:
-        """Drop what is known about a key that is gone for good."""
-        work = self._work.get(key)
-        if work and not work.running and not work.queued:
-            del self._work[key]
-
     @property
     def idle(self) -> bool:
         """True when no pass is running or waiting for a worker (delayed ones may exist)."""
@@ -193,3 +187,5 @@ class WorkQueue:
             first, *rest = list(work.reasons)
             self.add(key, first)
             work.reasons.update(dict.fromkeys(rest))
+        elif delay is None and work.due is None and self._work.get(key) is work:
+            del self._work[key]

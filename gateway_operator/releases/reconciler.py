@@ -10,7 +10,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway_operator.errors import ApiError, Conflict, NotFound, Unavailable
+from gateway_operator.errors import ApiError, Conflict, KindNotServed, NotFound, Unavailable
 from gateway_operator.names import release_name
 from gateway_operator.releases import names
 from gateway_operator.releases.claims import Claims
@@ -205,14 +205,14 @@ class Reconciler:
                 continue  # not settled: a failed upgrade got half way; what is there stays, what is missing comes back
             if not await self._correct(key, row, found, obj, outcome):
                 self._suspects[key].add(found)
-                delays.append(5.0)
+                delays.append(self._tools.corrector.failed(found))
         self._compared[key] = (release, manifest.version)
         return min(delays, default=None)
 
     async def _correct(self, key: Key, row: Row, found: ObjectId, obj: Object, outcome: Outcome) -> bool:
         try:
             correction = await self._tools.corrector.check(found, obj)
-        except ApiError as error:
+        except (ApiError, KindNotServed) as error:
             _log.warning("drift can't be repaired", object=str(key), error=describe(error, found))
             outcome.awaited.append(describe(error, found))
             return False

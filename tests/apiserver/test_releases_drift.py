@@ -124,6 +124,24 @@ async def restored(world):
     return (await world.get("v1", "ConfigMap", "a"))["data"] == {"text": "hello"}
 
 
+async def test_a_restarted_operator_repairs_releases_that_it_did_not_install(world):
+    """A change after the restart is repaired at once, not in the next period: the new process knows whose release it is."""
+    settings = world.settings(world.row("Web"))
+    async with world.engine(settings):
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+    async with world.engine(settings):
+        await world.ready("Web", "a")
+        await asyncio.sleep(1)  # past the first pass, which compares everything anyway
+        await world.delete("v1", "ConfigMap", "a", world.namespace)
+
+        async def back():
+            return await world.get("v1", "ConfigMap", "a", world.namespace)
+
+        await eventually(back, within=5)
+    assert len(world.calls) == 1
+
+
 async def test_deleted_release_record_is_installed_again(world):
     """Somebody deletes Helm's Secret: the release is made anew over its objects."""
     async with world.engine(world.settings(world.row("Web"))):

@@ -226,3 +226,18 @@ async def test_cancelled_engine_leaves_no_helm(world):
 
             await eventually(called)
     assert not alive(world.calls[-1][0])
+
+
+async def test_deleted_namespace_takes_cluster_scoped_objects_along(world):
+    """Helm's record goes with the namespace, often before the uninstall: nothing may be left behind."""
+    role = f"{world.namespace}-a"
+    async with world.engine(world.settings(world.row("Web"))):
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+        [record] = await world.records("a")
+        with world.held():  # the record is gone before helm can read it
+            await world.delete("v1", "Namespace", world.namespace, None)
+            await eventually(lambda: world.gone("v1", "Secret", record["metadata"]["name"]))
+        await eventually(lambda: world.gone(world.api_version, "Web", "a"))
+        await eventually(lambda: world.gone("rbac.authorization.k8s.io/v1", "ClusterRole", role, None))
+        assert await world.gone("networking.k8s.io/v1", "IngressClass", role, None)

@@ -8,8 +8,7 @@ import pytest
 import yaml
 from gateway_operator.releases.gateways import GatewayKind
 from gateway_operator.settings import GatewaySettings
-
-from conftest import CHARTS
+from helm_runner import CHARTS
 
 SAMPLE = CHARTS.parent / "docs" / "samples" / "gateway.yaml"
 WORKING = "kubesphere-controls-system"

@@ -8,8 +8,7 @@ import pytest
 import yaml
 from gateway_operator.crds.manifests import ALL_KINDS
 from gateway_operator.settings import load_settings
-
-from conftest import CHARTS
+from helm_runner import CHARTS
 
 EVERYTHING: dict[str, Any] = {
     "controller": {

@@ -229,7 +229,7 @@ def test_values_without_effect_are_named_in_the_notes(helm):
         "tcp": {"8080": "a/b:1"},
         "controller": {"allowSnippetAnnotations": True, "admissionWebhooks": {"enabled": True}},
     }
-    from conftest import CHARTS
+    from helm_runner import CHARTS
 
     done = helm.run("install", "gw", str(CHARTS / "ingress-nginx"), "--dry-run=client", values=values)
     assert done.returncode == 0, done.stderr

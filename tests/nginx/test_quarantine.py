@@ -67,13 +67,16 @@ async def test_what_slips_through_is_quarantined(
     async def good_serves() -> bool:
         return await gateway.backend_of("good.test") == "a"
 
+    async def is_told() -> bool:
+        return [(name, reason) for name, reason, _ in notebook.told] == [("bad", "Quarantined")]
+
     async def bad_serves() -> bool:
         return await gateway.backend_of("bad.test") == "a"
 
     try:
         await eventually(good_serves)
         assert await gateway.backend_of("bad.test") == 404
-        assert [(name, reason) for name, reason, _ in notebook.told] == [("bad", "Quarantined")]
+        await eventually(is_told)
         assert "invalid value" in notebook.told[0][2]
         mended = ingress("bad", rule("bad.test", ("/", "Prefix", "a")), annotations={"proxy-read-timeout": "7s"})
         mended["metadata"]["uid"] = bad["metadata"]["uid"]
