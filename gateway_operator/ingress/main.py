@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -81,7 +82,7 @@ class Role:
 
     def _work(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         parts = (self._sources.run(), self._controller.run(), self._recorder.run(), self._elect())
-        return [group.create_task(part) for part in parts]
+        return [group.create_task(part, name=part.__qualname__) for part in parts]
 
     async def _stop_when_drained(self, work: list[asyncio.Task[None]]) -> None:
         await self._draining.wait()
@@ -91,8 +92,7 @@ class Role:
             with contextlib.suppress(ApiError, TimeoutError):
                 async with asyncio.timeout(LAST_WRITES):
                     await self._status.release_all()
-        for task in work:
-            task.cancel()
+        await _end(work)
 
     async def _open_port(self, runner: web.AppRunner) -> None:
         host = self._options.healthz_host or None
@@ -137,6 +137,17 @@ class Role:
             self._leads = False
             self._metrics.leader.set(0)
             self._reporter.stop_speaking()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until all are gone: wait_for of Python 3.11 swallows a cancellation that meets a result."""
+    pending: Collection[asyncio.Task[None]] = tasks
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=LAST_WRITES)
+        if pending:
+            log.warning("cancelling once more", tasks=sorted(task.get_name() for task in pending))
 
 
 async def run(options: IngressOptions) -> int:

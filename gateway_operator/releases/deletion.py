@@ -64,13 +64,13 @@ class Deletion:
             return False  # somebody's release of this name, which we never touched
         try:
             async with row.helm_slots:
-                await self._tools.helm.uninstall(name=release[1], namespace=release[0])
+                done = await self._tools.helm.uninstall(name=release[1], namespace=release[0])
         except HelmError as error:
             outcome.failure = Fault("UninstallError", f"{error.word}: {error}")
             raise
         await self._tools.index.wait_until(release, lambda r: r is None, _SEEN_WITHIN)
         self._tools.manifests.forget(release)
-        return True
+        return done
 
     async def _sweep(self, release: ReleaseKey) -> None:
         """Delete what is left where Helm's record is gone, as in a namespace that is being deleted. Raises ApiError."""

@@ -190,10 +190,13 @@ class Helm:
         )
         return int(answer["version"])
 
-    async def uninstall(self, *, name: str, namespace: str, disable_hooks: bool = False) -> None:
-        """Uninstall a release; one that is gone already is fine. Raises HelmError."""
-        with contextlib.suppress(ReleaseNotFound):
+    async def uninstall(self, *, name: str, namespace: str, disable_hooks: bool = False) -> bool:
+        """Uninstall a release; returns False when there was none. Raises HelmError."""
+        try:
             await self._runner.uninstall(name, namespace=namespace, no_hooks=disable_hooks)
+        except ReleaseNotFound:
+            return False
+        return True
 
 
 @contextlib.asynccontextmanager

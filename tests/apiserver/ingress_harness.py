@@ -53,7 +53,12 @@ class Controller:
         """End it as kubelet does."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the controller doesn't stop:\n{self.log()[-3000:]}") from None
 
 
 class World:

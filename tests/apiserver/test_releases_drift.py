@@ -84,7 +84,7 @@ async def test_every_changed_object_is_put_back(world):
 
 
 async def test_edited_port_keeps_its_node_port_and_can_be_upgraded(world):
-    """Ports are keyed by their number: an apply alone would be refused, and the repair must not own what it wrote."""
+    """Ports are keyed by number: an apply alone would be refused, and the repair must not own what it wrote."""
     async with world.engine(world.settings(world.row("Web"))):
         await world.custom("Web", "a", {"type": "NodePort"})
         await world.ready("Web", "a")
@@ -125,7 +125,7 @@ async def restored(world):
 
 
 async def test_a_restarted_operator_repairs_releases_that_it_did_not_install(world):
-    """A change after the restart is repaired at once, not in the next period: the new process knows whose release it is."""
+    """A change after the restart is repaired at once: the new process knows whose release it is."""
     settings = world.settings(world.row("Web"))
     async with world.engine(settings):
         await world.custom("Web", "a")

@@ -17,11 +17,12 @@ async def gateway(nginx_binary: Path) -> AsyncIterator[Gateway]:
     with tempfile.TemporaryDirectory(prefix="gw-") as name:  # short: a socket's path has 108 characters
         Path(name).chmod(0o755)
         gateway = Gateway(Path(name), nginx_binary)
-        await gateway.start()
-        yield gateway
-        assert gateway.process is not None
-        if gateway.process.poll() is None:
-            gateway.stop()
+        try:
+            await gateway.start()
+            yield gateway
+        finally:
+            if gateway.process is not None and gateway.process.poll() is None:
+                gateway.stop()
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ class Gateway:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise
+            raise AssertionError(f"the supervisor doesn't stop:\n{self.log()[-3000:]}") from None
 
     def log(self) -> str:
         """What supervisor and nginx wrote so far."""

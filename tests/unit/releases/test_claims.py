@@ -48,3 +48,12 @@ def test_owner_is_a_label_value():
     """Long names become a hash, short ones stay readable."""
     assert owner_of(WEB) == "Web.g.a"
     assert len(owner_of(Key(("gateway.kubesphere.io", "Gateway"), "ns", "n" * 63))) == 40
+
+
+def test_a_new_process_knows_whose_release_it_is():
+    """Events of what a release made must reach its resource also before anything is installed anew."""
+    index = ReleaseIndex()
+    index.on_event("ADDED", record("a", owner_of(WEB)))
+    claims = Claims(index)
+    assert claims.held(WEB) == ("ns", "a")
+    assert claims.holder(("ns", "a")) == WEB

@@ -99,7 +99,7 @@ async def test_errors_are_classified(fake):
 async def test_uninstall_of_nothing_is_fine(fake):
     """What is gone is uninstalled."""
     async with open_helm(fake('sys.exit("Error: uninstall: Release not loaded: web: release: not found")')) as helm:
-        await helm.uninstall(name="web", namespace="ns")
+        assert await helm.uninstall(name="web", namespace="ns") is False
 
 
 def gone(pid):
