@@ -81,8 +81,13 @@ class Role:
         return 0
 
     def _work(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        parts = (self._sources.run(), self._controller.run(), self._recorder.run(), self._elect())
-        return [group.create_task(part, name=part.__qualname__) for part in parts]
+        parts = {
+            "sources": self._sources.run(),
+            "controller": self._controller.run(),
+            "events": self._recorder.run(),
+            "election": self._elect(),
+        }
+        return [group.create_task(part, name=name) for name, part in parts.items()]
 
     async def _stop_when_drained(self, work: list[asyncio.Task[None]]) -> None:
         await self._draining.wait()

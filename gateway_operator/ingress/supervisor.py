@@ -17,7 +17,6 @@ import re
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 from gateway_operator.ingress.cgroup import available_cpus
 from gateway_operator.ingress.children import Child, Children, child_pids, is_accepting, listeners
+from gateway_operator.ingress.surroundings import has_ipv6, openable_stdout
 
 GENERATION = re.compile(r"gen-[0-9a-f]{16,64}")
 BUILTIN = "builtin"
@@ -93,7 +93,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self._on_stop)
-        self._stdout = _openable_stdout()
+        self._stdout = openable_stdout()
         self._prepare()
         self.version = await self._nginx_version()
         async with self._busy:
@@ -139,7 +139,7 @@ class Supervisor:
             "last_good": self._target("last-good"),
             "nginx_version": self.version,
             "cpus": available_cpus(),
-            "ipv6": _has_ipv6(),
+            "ipv6": has_ipv6(),
             "restarts": self.restarts,
             "stopping": self.stopping.is_set(),
         }
@@ -348,33 +348,6 @@ async def _probe(port: int) -> str:
         return ""
     head, _, body = answer.partition(b"\r\n\r\n")
     return body.decode(errors="replace").strip() if b" 200 " in head.split(b"\r\n")[0] else ""
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-def _openable_stdout() -> int | None:
-    """Nginx opens /dev/stdout by name; where that fails (sockets, pipes of others) we relay through our own pipe."""
-    try:
-        os.close(os.open("/dev/stdout", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
-    except OSError:
-        reader, writer = os.pipe()
-        threading.Thread(target=_relay, args=(reader,), daemon=True).start()
-        return writer
-    return None
-
-
-def _relay(reader: int) -> None:
-    while chunk := os.read(reader, 65536):
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(1, view) :]
 
 
 def main(argv: Sequence[str]) -> int:

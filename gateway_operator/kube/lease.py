@@ -95,7 +95,8 @@ class LeaseElector:
             await asyncio.sleep(min(self._renew_every, self._duration * _MARGIN / 3))
             left = self._renewed_at + self._duration * _MARGIN - time.monotonic()
             try:
-                held = await asyncio.wait_for(self._try(), max(left, 0.1))
+                async with asyncio.timeout(max(left, 0.1)):
+                    held = await self._try()
             except TimeoutError:
                 return
             if not held and self._holder not in {"", self.identity}:
@@ -160,9 +161,10 @@ class LeaseElector:
     async def _release(self) -> None:
         """Give the lease up, so that the next replica needn't wait for its end."""
         try:
-            lease = await asyncio.wait_for(self._read(), 2)
-            if lease and self._holder == self.identity:
-                spec = lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await asyncio.wait_for(self._api.replace(_LEASES, lease | {"spec": spec}, self._namespace), 2)
+            async with asyncio.timeout(3):
+                lease = await self._read()
+                if lease and self._holder == self.identity:
+                    spec = lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
+                    await self._api.replace(_LEASES, lease | {"spec": spec}, self._namespace)
         except (ApiError, TimeoutError) as error:
             log.info("lease not released", lease=self._name, error=str(error) or "timeout")

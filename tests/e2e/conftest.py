@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,8 @@ from lab.cluster import Lab
 from lab.demo.story import install_operator, lab_target
 from lab.demo.target import Target
 
-LAB = "e2e"
+KEEP = os.environ.get("GATEWAY_E2E_KEEP")  # name of a lab to use and to leave running, for work on one test
+LAB = KEEP or "e2e"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,14 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def target() -> Iterator[Target]:
     """The cluster, with the operator running. It ends with the run."""
-    if old := Lab.find(LAB):
+    if not KEEP and (old := Lab.find(LAB)):
         old.down()
     try:
         found = lab_target(LAB)
         install_operator(found)
         yield found
     finally:
-        if lab := Lab.find(LAB):
+        if not KEEP and (lab := Lab.find(LAB)):
             lab.down()
 
 

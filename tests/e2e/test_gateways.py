@@ -98,7 +98,7 @@ def test_refused_while_a_cluster_gateway_exists_and_installs_when_it_goes(clean:
     assert not clean.get("deployment", late, "-n", o.WORKING)
     clean.kubectl("delete", "mgw", "kubesphere-router-all", "-n", o.WORKING, "--timeout=120s")
     o.ready(clean, late)
-    o.answered(clean, o.route(clean, late, "blog"))
+    o.answered(clean, o.route(clean, late, "blog", tls=True))
 
 
 def _status_owner(target: Target, project: str) -> set[str]:
