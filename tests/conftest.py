@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from gateway_operator.kube import Api
 from gateway_operator.names import short_name
 from lab import tools

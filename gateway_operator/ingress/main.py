@@ -10,6 +10,7 @@ import contextlib
 import signal
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -124,8 +125,14 @@ class Role:
             identity=options.pod_name,
             duration=options.election_ttl,
             renew_every=options.election_ttl / 3,
+            owner=self._config_map,
         )
         await elector.run(self._lead)
+
+    def _config_map(self) -> dict[str, Any] | None:
+        """The gateway's own ConfigMap, with which its lease is to go when the gateway is uninstalled."""
+        found = self._sources.config_object
+        return found if found and found["metadata"]["namespace"] == self._options.pod_namespace else None
 
     async def _lead(self) -> None:
         await self._sources.synced()

@@ -26,7 +26,11 @@ _MARGIN = 2 / 3  # of the duration: the work has the last third to stop
 
 
 class LeaseElector:
-    """One candidate for one lease. `duration` and `renew_every` are seconds."""
+    """One candidate for one lease. `duration` and `renew_every` are seconds.
+
+    `owner` gives the object with which the lease is to go (same namespace), once that is known: Kubernetes' garbage
+    collector then removes the lease, also where its holder has no more rights or time to do so.
+    """
 
     def __init__(
         self,
@@ -37,7 +41,7 @@ class LeaseElector:
         identity: str,
         duration: float = 15.0,
         renew_every: float = 5.0,
-        labels: dict[str, str] | None = None,
+        owner: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
         self.identity = identity
         self.leading = asyncio.Event()
@@ -46,7 +50,7 @@ class LeaseElector:
         self._name = name
         self._duration = duration
         self._renew_every = renew_every
-        self._labels = labels or {}
+        self._owner = owner
         self._seen_version = ""
         self._seen_at = 0.0
         self._renewed_at = 0.0
@@ -149,12 +153,12 @@ class LeaseElector:
             "renewTime": now,
             "leaseTransitions": int(old.get("leaseTransitions") or 0) + (0 if mine or not lease else 1),
         }
-        if lease:
-            written = await self._api.replace(_LEASES, lease | {"spec": spec}, self._namespace)
-        else:
-            meta = {"name": self._name, "namespace": self._namespace, "labels": self._labels}
-            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
-            written = await self._api.create(_LEASES, body, self._namespace)
+        meta = dict(lease["metadata"]) if lease else {"name": self._name, "namespace": self._namespace}
+        if owner := self._owner():
+            meta["ownerReferences"] = [_reference(owner)]
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
+        write = self._api.replace if lease else self._api.create
+        written = await write(_LEASES, body, self._namespace)
         self._seen_version, self._seen_at = written["metadata"]["resourceVersion"], time.monotonic()
         self._holder = self.identity
 
@@ -168,3 +172,8 @@ class LeaseElector:
                     await self._api.replace(_LEASES, lease | {"spec": spec}, self._namespace)
         except (ApiError, TimeoutError) as error:
             log.info("lease not released", lease=self._name, error=str(error) or "timeout")
+
+
+def _reference(owner: dict[str, Any]) -> dict[str, Any]:
+    meta = owner["metadata"]
+    return {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": meta["name"], "uid": meta["uid"]}

@@ -13,11 +13,16 @@ _SERVER_OWNED = frozenset({"managedFields", "resourceVersion", "generation", "cr
 _MAX_POINTERS = 50
 
 
+# maps that the API server treats as one value (x-kubernetes-map-type: atomic)
+_ATOMIC_MAPS = frozenset({"selector", "nodeSelector", "matchLabels"})
+
+
 def covers(wanted: Any, live: Any) -> bool:
     """Return True when all that `wanted` says is in `live`; what else `live` has doesn't matter."""
     if isinstance(wanted, dict):
         return isinstance(live, dict) and all(
-            (key in live and covers(value, live[key])) or _is_nothing(value) for key, value in wanted.items()
+            (key in live and covers(value, live[key]) and not _grown(key, value, live[key])) or _is_nothing(value)
+            for key, value in wanted.items()
         )
     if isinstance(wanted, list):
         if not isinstance(live, list):
@@ -26,6 +31,11 @@ def covers(wanted: Any, live: Any) -> bool:
             return _covers_keyed(wanted, live)
         return all(covers(w, item) for w, item in zip(wanted, live, strict=True)) or _covers_keyed(wanted, live)
     return bool(wanted == live) and (isinstance(wanted, bool) == isinstance(live, bool))
+
+
+def _grown(key: str, wanted: Any, live: Any) -> bool:
+    """Tell whether a map that counts as one value has more keys than it should: a selector then selects less."""
+    return key in _ATOMIC_MAPS and isinstance(wanted, dict) and len(wanted) != len(live)
 
 
 def _is_nothing(value: Any) -> bool:

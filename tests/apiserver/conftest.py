@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from gateway_operator.kube import Api
 from lab.apiserver import ApiCluster
 from releases_lab import World

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+
 from gateway_operator.errors import NotFound
 from gateway_operator.kube import Api, EventRecorder
 from gateway_operator.releases.engine import Engine

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from gateway_operator.crds.gateway import PORT_KEY_MESSAGE, PORT_TARGET_MESSAGE
 from gateway_operator.crds.manifests import ALL_KINDS, all_yaml
 from gateway_operator.crds.schema import structural_schema

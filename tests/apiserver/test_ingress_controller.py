@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
 from gateway_operator.names import short_name
 from lab.apiserver import ApiCluster
 from tests.apiserver.ingress_harness import Controller, World, ingress, service

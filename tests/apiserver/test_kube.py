@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from gateway_operator.errors import AlreadyExists, ConfigError, Conflict, KindNotServed, NotFound, Unavailable
 from gateway_operator.kube import Api, EventRecorder, Informer, LeaseElector, ObjectRef
 from lab.apiserver import ApiCluster
@@ -184,6 +185,22 @@ async def test_two_candidates_never_lead_at_once(api: Api, namespace: str) -> No
             started = time.monotonic()
             await until(lambda: leading == ["second"])
             assert time.monotonic() - started < 5
+
+
+async def test_a_lease_goes_with_its_owner(api: Api, namespace: str) -> None:
+    """When the owner is deleted, Kubernetes removes the lease, whoever holds it."""
+    maps, leases = await api.resource("v1", "ConfigMap"), await api.resource("coordination.k8s.io/v1", "Lease")
+    owner = await api.create(maps, config_map(namespace, "owner"))
+    elector = LeaseElector(api, namespace=namespace, name="owned", identity="me", owner=lambda: owner)
+    async with running(elector.run(asyncio.Event().wait)):
+        await asyncio.wait_for(elector.leading.wait(), 10)
+    lease = await api.get(leases, "owned", namespace)
+    assert lease["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
+    await api.delete(maps, "owner", namespace)
+    end = time.monotonic() + 40
+    while (await api.list(leases, namespace)).items:
+        assert time.monotonic() < end, "the lease is still there"
+        await asyncio.sleep(0.2)
 
 
 async def test_lost_lease_cancels_the_work(tmp_path: Path) -> None:

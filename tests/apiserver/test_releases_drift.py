@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+
 from gateway_operator.errors import NotFound
 from releases_lab import eventually
 
@@ -58,6 +59,7 @@ CHANGES = [
     ("v1", "ConfigMap", True, {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}, "managed-by"),
     ("v1", "ConfigMap", True, {"metadata": {"annotations": {"meta.helm.sh/release-name": None}}}, "release-name"),
     ("v1", "Service", True, {"spec": {"ports": [{"name": "http", "port": 81}]}}, "/spec/ports"),
+    ("v1", "Service", True, {"spec": {"selector": {"added": "key"}}}, "/spec/selector"),
     ("apps/v1", "Deployment", True, {"spec": {"paused": True, "replicas": 3}}, "/spec/replicas"),
     ("rbac.authorization.k8s.io/v1", "ClusterRole", False, {"rules": []}, "/rules"),
     ("networking.k8s.io/v1", "IngressClass", False, {"metadata": {"annotations": None}}, "/metadata/annotations"),

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from gateway_operator.releases import names
 from gateway_operator.releases.records import decode_payload, encode_payload
 from releases_lab import conditions, eventually

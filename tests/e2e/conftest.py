@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from lab.cluster import Lab
 from lab.demo.story import install_operator, lab_target
 from lab.demo.target import Target

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+
 from lab.demo import objects, traffic
 from lab.demo.target import Target
 

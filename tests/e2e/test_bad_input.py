@@ -6,6 +6,7 @@ import base64
 
 import pytest
 import yaml
+
 from lab.demo.target import Target
 from lab.errors import LabError
 from tests.e2e import objects as o

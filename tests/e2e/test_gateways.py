@@ -7,6 +7,7 @@ import time
 
 import pytest
 import yaml
+
 from lab.demo import objects as demo
 from lab.demo import traffic
 from lab.demo.target import Target

@@ -6,6 +6,7 @@ import ipaddress
 import itertools
 
 import pytest
+
 from lab.addresses import CLUSTERS, LABS, cluster_plans, lab_plan
 from lab.errors import LabError
 

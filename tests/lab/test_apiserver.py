@@ -6,11 +6,11 @@ import subprocess
 import time
 
 import pytest
+
+from lab import tools
 from lab.apiserver import ApiCluster
 from lab.control import BASE_TOOLS
 from lab.process import wait_for
-
-from lab import tools
 
 
 @pytest.fixture(scope="module")

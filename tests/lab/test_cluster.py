@@ -9,10 +9,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from lab.cluster import Lab
-from lab.process import wait_for
 
 from lab import cleanup
+from lab.cluster import Lab
+from lab.process import wait_for
 
 pytestmark = pytest.mark.e2e
 

@@ -7,14 +7,14 @@ import ssl
 import tomllib
 
 import pytest
+
+from lab import dns, tools
 from lab.addresses import cluster_plans, lab_plan
 from lab.errors import LabError
 from lab.network import masquerade
 from lab.node import cni_config, containerd_config, kubelet_config
 from lab.paths import cache
 from lab.pki import Authority
-
-from lab import dns, tools
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+
 from lab.nginx import modules, nginx
 
 pytestmark = pytest.mark.skipif(

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+
 from lab.errors import LabError
 from lab.process import Daemons, run, start_time, wait_for
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+
 from tests.nginx.harness import Backend, Gateway
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
+
 from gateway_operator.ingress.certificates import self_signed
 from gateway_operator.ingress.graph import Graph, GraphBuilder
 from gateway_operator.ingress.plan import Machine
@@ -23,7 +25,6 @@ from gateway_operator.ingress.problems import Ref
 from gateway_operator.ingress.render.static import render
 from gateway_operator.ingress.snapshot import Snapshot
 from gateway_operator.ingress.supervised import Supervised
-from yarl import URL
 
 FAKE = self_signed()
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from gateway_operator.ingress import annotations
 from gateway_operator.ingress.controller import Controller
 from gateway_operator.ingress.events import Reporter

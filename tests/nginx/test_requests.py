@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 import trustme
 from cryptography import x509
+
 from tests.nginx.harness import FAKE, Backend, Gateway, eventually
 from tests.nginx.objects import ingress, rule, secret, world
 

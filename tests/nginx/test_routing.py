@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.nginx.harness import Backend, Gateway
 from tests.nginx.objects import ingress, rule, world
 

@@ -9,6 +9,7 @@ import time
 
 import aiohttp
 import pytest
+
 from gateway_operator.ingress.children import child_pids, is_accepting, listeners
 from gateway_operator.ingress.supervised import GenerationRefused, generation_name
 from tests.nginx.harness import Backend, Gateway, eventually

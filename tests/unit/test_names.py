@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateway_operator.names import release_name, short_name
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_operator.names import release_name, short_name
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,80}[a-z0-9])?", fullmatch=True)
 

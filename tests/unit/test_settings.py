@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic.alias_generators import to_camel
+
 from gateway_operator.errors import ConfigError
 from gateway_operator.settings import DEFAULT_WORKING_NAMESPACE, GatewaySettings, OperatorSettings, load_settings
-from pydantic.alias_generators import to_camel
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 

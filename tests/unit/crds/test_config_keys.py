@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from gateway_operator.crds.config_keys import DEFAULTS, KEYS, SNIPPET_KEYS, parse_config
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_operator.crds.config_keys import DEFAULTS, KEYS, SNIPPET_KEYS, parse_config
 
 
 def problem(key: str, value: str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+
 from gateway_operator.crds.conditions import Condition, Reason
 from gateway_operator.crds.config_keys import KEYS, SNIPPET_KEYS
 from gateway_operator.crds.gateway import Gateway

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from gateway_operator.crds.__main__ import main
 from gateway_operator.crds.gateway import Gateway
 from gateway_operator.crds.manifests import ALL_KINDS, all_yaml, crd_yaml

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trustme
+
 from gateway_operator.ingress.certificates import CertificateError, load_pair, self_signed
 from gateway_operator.ingress.classes import is_ours
 from gateway_operator.ingress.endpoints import is_allowed, resolve

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gateway_operator.errors import ConfigError
 from gateway_operator.ingress.options import parse_flags
 

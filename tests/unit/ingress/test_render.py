@@ -10,6 +10,9 @@ from typing import Any
 import crossplane
 import jinja2
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from gateway_operator.ingress import grammar
 from gateway_operator.ingress.certificates import self_signed
 from gateway_operator.ingress.graph import GraphBuilder
@@ -19,8 +22,6 @@ from gateway_operator.ingress.problems import Ref
 from gateway_operator.ingress.render import values as v
 from gateway_operator.ingress.render.static import Rendered, render, version_file
 from gateway_operator.ingress.snapshot import Snapshot
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from tests.nginx.objects import ingress, rule, world
 
 FAKE = self_signed()

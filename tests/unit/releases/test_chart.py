@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 
 import pytest
+
 from gateway_operator.releases.chart import ChartError, load_chart
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from gateway_operator.releases.chart import Chart
 from gateway_operator.releases.crds import crd_problem
 from gateway_operator.releases.watches import Watch

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from gateway_operator.releases.diff import covers, culprits, pointers, replicas_are_scaled
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_operator.releases.diff import covers, culprits, pointers, replicas_are_scaled
 
 values = st.recursive(
     st.booleans() | st.integers() | st.text(max_size=4),
@@ -117,3 +118,10 @@ def test_autoscaler_is_known_by_the_scale_subresource():
     person = {"metadata": {"managedFields": [managed("kubectl", fields, subresource="scale")]}}
     assert replicas_are_scaled(hpa)
     assert not replicas_are_scaled(person)
+
+
+def test_a_selector_with_one_more_key_is_not_covered():
+    """The map counts as one value: a key more selects less, although all that is wanted is there."""
+    wanted = {"spec": {"selector": {"app": "a"}}}
+    assert covers(wanted, {"spec": {"selector": {"app": "a"}, "type": "ClusterIP"}})
+    assert not covers(wanted, {"spec": {"selector": {"app": "a", "x": "y"}}})

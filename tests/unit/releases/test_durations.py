@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gateway_operator.releases.durations import parse_duration
 
 

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from gateway_operator.errors import ConfigError
 from gateway_operator.releases.helm import HelmOptions, open_helm
 from gateway_operator.releases.helm_errors import HelmTimeout, RenderFailed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gateway_operator.releases import helm_errors as e
 
 CASES = [

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 
 import pytest
+
 from gateway_operator.errors import GatewayOperatorError
 from gateway_operator.releases import queue as module
 from gateway_operator.releases.queue import Key, WorkQueue, backoff

@@ -8,6 +8,7 @@ import gzip
 import json
 
 import pytest
+
 from gateway_operator.releases import names
 from gateway_operator.releases.records import (
     RecordError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gateway_operator.releases.setpaths import MISSING, expand_env, get_path, parse_path, set_path, typed
 
 

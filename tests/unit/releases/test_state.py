@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gateway_operator.releases.records import ReleaseRecord
 from gateway_operator.releases.state import ACTIONS, Action, State, Wanted, observe
 

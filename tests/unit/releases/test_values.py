@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateway_operator.releases.values import Override, build_values, canonical_json, input_digest, merge
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gateway_operator.releases.values import Override, build_values, canonical_json, input_digest, merge
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
