@@ -24,7 +24,7 @@ from typing import Any
 
 from gateway_operator.ingress.cgroup import available_cpus
 from gateway_operator.ingress.children import Child, Children, child_pids, is_accepting, listeners
-from gateway_operator.ingress.surroundings import has_ipv6, openable_stdout
+from gateway_operator.ingress.surroundings import allow_open_files, has_ipv6, openable_stdout
 
 GENERATION = re.compile(r"gen-[0-9a-f]{16,64}")
 BUILTIN = "builtin"
@@ -355,7 +355,9 @@ def main(argv: Sequence[str]) -> int:
     words = list(argv)
     if words[:1] == ["status"]:
         return _ask_status(words[1:])
-    return asyncio.run(Supervisor(_parser().parse_args(words)).run())
+    options = _parser().parse_args(words)
+    allow_open_files()
+    return asyncio.run(Supervisor(options).run())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,8 +1,9 @@
-"""What the supervisor has to know of the container around it: address families, and where its output goes."""
+"""What the supervisor has to know of the container around it: address families, limits, and where its output goes."""
 
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import threading
 
@@ -15,6 +16,12 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+def allow_open_files() -> None:
+    """Raise the limit of open files as far as it goes; nginx inherits it, and may not raise it itself in a pod."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def openable_stdout() -> int | None:

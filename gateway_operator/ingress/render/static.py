@@ -72,7 +72,6 @@ def _main(plan: Plan) -> dict[str, Any]:
         "worker_processes": v.integer(int(workers)),
         "worker_shutdown_timeout": v.duration(s.worker_shutdown_timeout),
         "worker_connections": v.integer(s.max_worker_connections),
-        "open_files": v.integer(2 * s.max_worker_connections + 1024),
         "server_tokens": v.switch(s.server_tokens),
         "names_hash_max": v.integer(max(s.server_name_hash_max_size, _power_of_two(2 * len(hosts)))),
         "names_hash_bucket": v.integer(max(s.server_name_hash_bucket_size, _power_of_two(max(map(len, hosts)) + 24))),
