@@ -112,7 +112,11 @@ def _address(service: Object | None, workload: Object | None) -> dict[str, Any]:
             "cluster has a load "
             "balancer provider and what it says in the Service's Events, or set spec.service.type to NodePort"
         )
-        return {**result, "conditions": [_assigned(False, Reason.LOAD_BALANCER_PENDING, message)]}
+        return {
+            **result,
+            "address": "<pending>",
+            "conditions": [_assigned(False, Reason.LOAD_BALANCER_PENDING, message)],
+        }
     if spec.get("type") == "NodePort" and not addresses:
         result["address"] = f"NodePort {node_ports}"
     message = f"traffic goes to {result['address']}"

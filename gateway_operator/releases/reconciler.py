@@ -114,6 +114,7 @@ class Reconciler:
                 return None
         elif release is None or self._tools.index.newest(release) is None:
             self._claims.drop(key)
+            self._add_extra(key, row, None, outcome)
             return None
         changed, delay = False, None
         if plan.refusal is None:
@@ -236,8 +237,8 @@ class Reconciler:
                 found.append(reason)
         return found
 
-    def _add_extra(self, key: Key, row: Row, release: ReleaseKey, outcome: Outcome) -> None:
-        manifest = self._tools.manifests.cached(release)
+    def _add_extra(self, key: Key, row: Row, release: ReleaseKey | None, outcome: Outcome) -> None:
+        manifest = self._tools.manifests.cached(release) if release else None
         live = [self._tools.dependents.live(i) for i in manifest.ids] if manifest else []
         obj = row.store.get((key.namespace, key.name))
         if obj is None:

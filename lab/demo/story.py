@@ -97,12 +97,12 @@ def _gateways(target: Target, report: Report) -> None:
 
 def _served(target: Target, name: str) -> dict[str, object]:
     status = _gateway(target, name)["status"]
-    ports = _node_ports(target, name)
+    addresses = status.get("addresses") or [f"{target.node_ip}:{_node_ports(target, name)['http']}"]
     return {
         "name": name,
         "scope": status.get("scope"),
         "ready": bool(_condition(target, name, "Ready", "True")),
-        "address": status.get("address") or f"{target.node_ip}:{ports['http']}",
+        "address": addresses[0],
     }
 
 

@@ -243,7 +243,7 @@ def test_a_pending_load_balancer_is_a_condition_of_its_own():
     assert "30080,30443" in condition["message"]
     assert "provider" in condition["message"]
     assert "blocksReady" not in condition
-    assert (status["addresses"], status["address"]) == ([], "")
+    assert (status["addresses"], status["address"]) == ([], "<pending>")
 
 
 @pytest.mark.parametrize(
