@@ -14,7 +14,7 @@ help: ## Show this list
 
 $(READY): requirements-dev.lock pyproject.toml
 	@echo "==> Python environment in $(VENV)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
@@ -64,10 +64,6 @@ lock: $(READY) ## Resolve the dependencies anew
 	  pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  pyproject.toml --group dev -o requirements-dev.lock
-
-.PHONY: lab-down
-lab-down: $(READY) ## Stop every local cluster
-	@$(BIN)/python -m lab down
 
 .PHONY: clean
 clean: ## Remove what was built in the checkout (the lab's cache stays)
