@@ -118,6 +118,7 @@ class Role:
         if options.disable_leader_election:
             await self._lead()
             return
+        await self._sources.synced()  # the lease is born with its owner, or it would outlive a short-lived gateway
         elector = LeaseElector(
             self._api,
             namespace=options.pod_namespace,

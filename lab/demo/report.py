@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,7 @@ class Requests:
 
     sent: int = 0
     ok: int = 0
-    by_backend: Counter[str] = field(default_factory=Counter)
+    by_backend: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

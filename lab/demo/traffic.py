@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections import Counter
 from dataclasses import dataclass
 
 import aiohttp
@@ -34,7 +33,7 @@ def answers(node_ip: str, route: Route) -> bool:
 
 
 async def _send(node_ip: str, routes: list[Route], count: int) -> Requests:
-    result = Requests(by_backend=Counter())
+    result = Requests()
     gate = asyncio.Semaphore(_AT_ONCE)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
 
@@ -44,7 +43,8 @@ async def _send(node_ip: str, routes: list[Route], count: int) -> Requests:
             result.sent += 1
             if namespace == route.project:
                 result.ok += 1
-                result.by_backend[f"{route.gateway} -> {namespace}/{pod}"] += 1
+                backend = f"{route.gateway} -> {namespace}/{pod}"
+                result.by_backend[backend] = result.by_backend.get(backend, 0) + 1
 
         await asyncio.gather(*(one(route) for route in routes for _ in range(count)))
     return result
