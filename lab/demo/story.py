@@ -91,6 +91,7 @@ def _gateways(target: Target, report: Report) -> None:
     print(f"    {BLOG_GATEWAY} is refused: {refused.get('reason')}: {refused.get('message')}", flush=True)
     report.refused.append({"name": BLOG_GATEWAY, "reason": refused.get("reason"), "message": refused.get("message")})
     for name in (SHOP_GATEWAY, CLUSTER_GATEWAY):
+        _wait_ready(target, name)  # a gateway of an earlier demo may have just been upgraded
         report.gateways.append(_served(target, name))
     target.show("get", "mgw,ngx", "-A")
 
@@ -107,8 +108,11 @@ def _served(target: Target, name: str) -> dict[str, object]:
 
 
 def _show_ready(target: Target, name: str) -> None:
-    seconds = target.wait(f"{name} is Ready", lambda: bool(_condition(target, name, "Ready", "True")))
-    print(f"    {name} is Ready after {seconds:.1f} s", flush=True)
+    print(f"    {name} is Ready after {_wait_ready(target, name):.1f} s", flush=True)
+
+
+def _wait_ready(target: Target, name: str) -> float:
+    return target.wait(f"{name} is Ready", lambda: bool(_condition(target, name, "Ready", "True")))
 
 
 def _routes(target: Target) -> list[traffic.Route]:

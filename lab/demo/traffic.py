@@ -1,7 +1,6 @@
 """Real requests through a gateway's node port, counted by the backend that answered."""
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 
 import aiohttp
@@ -51,13 +50,11 @@ async def _send(node_ip: str, routes: list[Route], count: int) -> Requests:
 
 
 async def _ask(session: aiohttp.ClientSession, node_ip: str, route: Route) -> tuple[str, str]:
-    """(namespace, pod) that answered; empty when the answer was none or an error."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the demo's certificates are self-signed
+    """(namespace, pod) that answered; empty when the answer was none or an error. Certificates are self-signed."""
     url = f"{'https' if route.tls else 'http'}://{node_ip}:{route.port}/demo"
     try:
         async with session.get(
-            url, headers={"Host": route.host}, ssl=context, server_hostname=route.host if route.tls else None
+            url, headers={"Host": route.host}, ssl=False, server_hostname=route.host if route.tls else None
         ) as answer:
             if answer.status != 200:  # noqa: PLR2004
                 return "", ""
