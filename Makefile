@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# only when it is said to make: many shells have a KUBECONFIG of some cluster that is no playground
+ON_CLUSTER = $(if $(findstring command,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 
 .PHONY: help
 help: ## Show this list
@@ -22,11 +24,11 @@ $(READY): requirements-dev.lock pyproject.toml
 
 .PHONY: demo
 demo: $(READY) ## Everything at work on local clusters (KUBECONFIG=file: on a cluster of yours)
-	@$(BIN)/python -m lab demo $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG))
+	@$(BIN)/python -m lab demo $(ON_CLUSTER)
 
 .PHONY: demo-down
 demo-down: $(READY) ## Take the demo away
-	@$(BIN)/python -m lab demo-down $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG))
+	@$(BIN)/python -m lab demo-down $(ON_CLUSTER)
 
 .PHONY: test
 test: $(READY) ## Every test, on real parts

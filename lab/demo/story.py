@@ -1,6 +1,5 @@
 """The demo's steps, in order. Each shows what it does and what came of it."""
 
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -43,7 +42,7 @@ def tell(kubeconfig: Path | None = None) -> None:
     report.write()
     print("\n==> Summary (also in lab/report.json)")
     print(report.summary())
-    _hints(target)
+    _hints(target, kubeconfig)
 
 
 def down(kubeconfig: Path | None = None) -> None:
@@ -188,7 +187,7 @@ def _node_ports(target: Target, name: str) -> dict[str, int]:
     return {port["name"]: int(port["nodePort"]) for port in ports}
 
 
-def _hints(target: Target) -> None:
+def _hints(target: Target, kubeconfig: Path | None) -> None:
     helm = f"KUBECONFIG={target.kubeconfig} {tools.binary('helm4')} history {CLUSTER_GATEWAY}"
     print("\n==> It goes on running; try")
     for command in (
@@ -200,5 +199,5 @@ def _hints(target: Target) -> None:
     ):
         print(f"  {target.hint(command)}")
     print(f"  {helm} -n {objects.WORKING_NAMESPACE}")
-    users = f" KUBECONFIG={os.environ['KUBECONFIG']}" if os.environ.get("KUBECONFIG") else ""
+    users = f" KUBECONFIG={kubeconfig}" if kubeconfig else ""
     print(f"\nmake demo-down{users} takes it away.")
