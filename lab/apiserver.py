@@ -72,8 +72,8 @@ class ApiCluster:
         self.control.daemons.stop("kube-apiserver", kill=True)
 
     def start_apiserver(self) -> None:
-        """Start the API server again: same address, same data."""
-        self.control.start_apiserver()
+        """Start the API server again: same address, same data; controllers that ended with it start, too."""
+        self.control.start()
 
     def kubectl(self, *args: str, input: str | None = None) -> str:  # noqa: A002 (the name subprocess gives it)
         """Run kubectl as administrator; raises CalledProcessError with what kubectl said."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helm_runner import Helm, Rendered
 
+from helm_runner import Helm, Rendered
 from lab import tools
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from helm_runner import CHARTS
 
 from gateway_operator.releases.gateways import GatewayKind
 from gateway_operator.settings import GatewaySettings
+from helm_runner import CHARTS
 
 SAMPLE = CHARTS.parent / "docs" / "samples" / "gateway.yaml"
 WORKING = "kubesphere-controls-system"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from helm_runner import CHARTS
 
 from gateway_operator.crds.manifests import ALL_KINDS
 from gateway_operator.settings import load_settings
+from helm_runner import CHARTS
 
 EVERYTHING: dict[str, Any] = {
     "controller": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ingress_nginx_release import ALWAYS, NAME, UPSTREAM, containers, controller, flags, pod
 
 

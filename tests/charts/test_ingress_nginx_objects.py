@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ingress_nginx_release import ALWAYS, NAME, UPSTREAM, containers, controller, flags, pod
 
 

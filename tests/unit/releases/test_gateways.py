@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gateway_objects import SETTINGS, WORKING, gateway, project
 
+from gateway_objects import SETTINGS, WORKING, gateway, project
 from gateway_operator.names import RELEASE_NAME_LIMIT
 from gateway_operator.releases.gateway_claims import claim_of
 from gateway_operator.releases.gateway_values import controller_value, locked_values, nginx_name, service_name

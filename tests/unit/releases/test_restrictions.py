@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gateway_objects import SETTINGS, WORKING, gateway, project
 
+from gateway_objects import SETTINGS, WORKING, gateway, project
 from gateway_operator.releases.restrictions import ALLOWED_VALUES, forbidden_paths, is_native
 from gateway_operator.releases.scopes import verdict
 from gateway_operator.settings import GatewaySettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from gateway_objects import SETTINGS, WORKING, gateway, project
 
+from gateway_objects import SETTINGS, WORKING, gateway, project
 from gateway_operator.releases.scopes import served_projects, verdict
 from gateway_operator.settings import GatewaySettings
 
