@@ -333,6 +333,7 @@ async def test_traffic_outlives_the_api_server_and_the_controller(
         api_cluster.start_apiserver()  # not in a thread: the daemons end with the thread that started them
     world.apply(ingress("two", "two.test", "web", ingress_class=ingress_class))
     await eventually(serves(gateway, "two.test"), 40)
+    await asyncio.sleep(0.5)  # old workers accept beside the new ones for a moment (docs/decisions/0003)
     controller.process.kill()
     controller.process.wait()
     assert await gateway.backend_of("two.test") == "a"
