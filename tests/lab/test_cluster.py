@@ -110,3 +110,4 @@ def test_up_keeps_the_healthy_and_replaces_the_broken(lab):
     assert again["centre"].healthy()
     again["centre"].kubectl("apply", "-f", "-", input=MANIFEST)
     again["centre"].kubectl("rollout", "status", "deployment/echo", "--timeout=90s")
+    wait_for("the node port's rules", lambda: answers(again["centre"]), seconds=30)  # other tests ask next
