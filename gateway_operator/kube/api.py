@@ -129,9 +129,7 @@ class Api:
         field_manager: str | None = None,
     ) -> dict[str, Any]:
         """Merge `patch` into an object (RFC 7386); with metadata.resourceVersion in it, only if unchanged."""
-        query = {"fieldManager": field_manager} if field_manager else {}
-        path = res.path(namespace, name, subresource)
-        return _object(await self.raw("PATCH", path, query=query, body=patch, content_type=_MERGE))
+        return await self._patch(res.path(namespace, name, subresource), patch, _MERGE, field_manager)
 
     async def json_patch(
         self,
@@ -144,9 +142,7 @@ class Api:
         field_manager: str | None = None,
     ) -> dict[str, Any]:
         """Run JSON patch operations (RFC 6902) on an object."""
-        query = {"fieldManager": field_manager} if field_manager else {}
-        path = res.path(namespace, name, subresource)
-        return _object(await self.raw("PATCH", path, query=query, body=[*ops], content_type=_JSON_PATCH))
+        return await self._patch(res.path(namespace, name, subresource), [*ops], _JSON_PATCH, field_manager)
 
     async def delete(
         self,
@@ -200,6 +196,10 @@ class Api:
             raise Unavailable(0, "StreamCut", f"the watch of {res.plural} broke off: {error}") from error
         finally:
             response.close()
+
+    async def _patch(self, path: str, body: Any, content_type: str, field_manager: str | None) -> dict[str, Any]:
+        query = {"fieldManager": field_manager} if field_manager else {}
+        return _object(await self.raw("PATCH", path, query=query, body=body, content_type=content_type))
 
     async def _list(
         self, res: Resource, namespace: str | None, query: dict[str, str], *, metadata_only: bool

@@ -50,7 +50,6 @@ class Informer:
         self.store: dict[Key, dict[str, Any]] = {}
         self.synced = asyncio.Event()
         self.error: str | None = None
-        self.last_contact = time.monotonic()
         self._api = api
         self._namespace = namespace
         self._selectors: dict[str, Any] = {
@@ -113,7 +112,6 @@ class Informer:
         if self.error:
             log.info("watch works again", kind=self.res.kind, namespace=self._namespace)
         self.error = None
-        self.last_contact = time.monotonic()
 
     def _note(self, error: ApiError | KindNotServed) -> None:
         if isinstance(error, Gone):

@@ -51,6 +51,7 @@ class LeaseElector:
         self._duration = duration
         self._renew_every = renew_every
         self._owner = owner
+        self._holder = ""
         self._seen_version = ""
         self._seen_at = 0.0
         self._renewed_at = 0.0
@@ -133,8 +134,6 @@ class LeaseElector:
             self._seen_version, self._seen_at = version, time.monotonic()
         self._holder = lease.get("spec", {}).get("holderIdentity") or ""
         return lease
-
-    _holder = ""
 
     def _may_take(self, lease: dict[str, Any]) -> bool:
         spec = lease.get("spec", {})
