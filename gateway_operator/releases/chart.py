@@ -38,6 +38,11 @@ class Chart:
         """Return `name-version`, as Helm writes it."""
         return f"{self.name}-{self.version}"
 
+    @property
+    def short_digest(self) -> str:
+        """Return the digest cut to a label's length."""
+        return self.digest[:40]
+
 
 def load_chart(path: Path) -> Chart:
     """Read and check the chart at `path`, a directory or a .tgz. Raises ChartError."""

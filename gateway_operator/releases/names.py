@@ -20,6 +20,7 @@ HELM_MANAGER = "helm"  # helm 4 applies under its argv[0]
 DIGEST_LABEL = f"{GROUP}/digest"
 HOLDER_LABEL = f"{GROUP}/holder"
 OWNER_LABEL = f"{GROUP}/owner"
+CHART_LABEL = f"{GROUP}/chart"  # the start of the digest of the chart's content
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY_HELM = f"{MANAGED_BY}=Helm"

@@ -6,27 +6,24 @@ A pass over an object at rest asks the API server nothing and runs no helm: ever
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway_operator.errors import ApiError, Conflict, KindNotServed, NotFound, Unavailable
+from gateway_operator.errors import ApiError, Conflict, NotFound, Unavailable
 from gateway_operator.names import release_name
 from gateway_operator.releases import names
 from gateway_operator.releases.claims import Claims
 from gateway_operator.releases.deletion import Deletion
-from gateway_operator.releases.diff import covers
-from gateway_operator.releases.drift import describe
 from gateway_operator.releases.finalizer import add_finalizer, has_finalizer
 from gateway_operator.releases.helm_errors import HelmError
 from gateway_operator.releases.kinds import LiveObjects, ReleasePlan
-from gateway_operator.releases.objects import GroupVersionKind, Manifest, ObjectId
+from gateway_operator.releases.objects import ObjectId
 from gateway_operator.releases.queue import Key
-from gateway_operator.releases.readiness import WORKLOADS, awaited
 from gateway_operator.releases.records import RecordError, ReleaseKey
+from gateway_operator.releases.repair import Repairs
 from gateway_operator.releases.rows import Object, Row
 from gateway_operator.releases.runs import Runs
-from gateway_operator.releases.status import Deployed, Fault, Outcome, build_status, differs
+from gateway_operator.releases.status import Fault, Outcome, build_status, differs
 from gateway_operator.releases.tools import Tools
 from gateway_operator.releases.values import build_values, input_digest
 from gateway_operator.telemetry import get_logger
@@ -43,12 +40,11 @@ class Reconciler:
         self._claims = claims
         self._runs = Runs(tools)
         self._deletion = Deletion(tools, claims)
-        self._suspects: dict[Key, set[ObjectId]] = defaultdict(set)
-        self._compared: dict[Key, tuple[ReleaseKey, int]] = {}  # whose whole release was compared, at which revision
+        self._repairs = Repairs(tools)
 
     def suspect(self, key: Key, found: ObjectId) -> None:
         """Note an object to compare in the next pass."""
-        self._suspects[key].add(found)
+        self._repairs.suspect(key, found)
 
     async def __call__(self, key: Key, reasons: tuple[str, ...]) -> float | None:
         """Run one pass; returns the delay to the next, if one is needed."""
@@ -80,8 +76,7 @@ class Reconciler:
         if release and self._tools.index.newest(release) is None:
             self._tools.manifests.forget(release)
         self._runs.forget(key)
-        self._suspects.pop(key, None)
-        self._compared.pop(key, None)
+        self._repairs.forget(key)
 
     async def _delete(self, key: Key, row: Row, obj: Object, outcome: Outcome) -> float | None:
         if not has_finalizer(obj):
@@ -120,7 +115,7 @@ class Reconciler:
         if plan.refusal is None:
             changed, delay = await self._release(key, row, obj, release, plan, outcome)
         if outcome.irreconcilable is None:
-            again = await self._look(key, row, release, outcome, changed=changed)
+            again = await self._repairs.look(key, row, release, outcome, changed=changed)
             delay = min((d for d in (delay, again) if d is not None), default=None)
             self._add_extra(key, row, release, outcome)
         return delay
@@ -166,76 +161,6 @@ class Reconciler:
                 message = f"watches.yaml sets {path}; what this object says there is not used"
                 self._tools.recorder.event(obj, type_="Warning", reason="ValueOverridden", message=message)
         return changed, delay
-
-    async def _look(self, key: Key, row: Row, release: ReleaseKey, outcome: Outcome, *, changed: bool) -> float | None:
-        """Compare what is deployed with what is there; repair, and note what is awaited."""
-        deployed = self._tools.index.deployed(release)
-        manifest = await self._tools.manifests.get(deployed) if deployed else None
-        if deployed is None or manifest is None:
-            return None
-        outcome.deployed = Deployed(release[1], deployed.version, manifest.chart, deployed.digest)
-        await self._tools.dependents.ensure({GroupVersionKind(i.api_version, i.kind) for i in manifest.ids})
-        if changed:
-            with contextlib.suppress(NotFound):
-                await self._tools.dependents.refresh(manifest.ids)
-        delay = (
-            await self._repair(key, row, release, manifest, outcome) if row.watch.watch_dependent_resources else None
-        )
-        outcome.awaited += self._awaited(manifest)
-        return delay
-
-    async def _repair(
-        self, key: Key, row: Row, release: ReleaseKey, manifest: Manifest, outcome: Outcome
-    ) -> float | None:
-        suspects = self._suspects.pop(key, set())
-        if self._compared.get(key) != (release, manifest.version):
-            suspects = set(manifest.ids)
-        if not suspects:
-            return None
-        wanted = {i: o for i, o in zip(manifest.ids, manifest.objects(), strict=True) if i in suspects}
-        newest = self._tools.index.newest(release)
-        settled = newest is not None and newest.version == manifest.version
-        delays: list[float] = []
-        for found, obj in wanted.items():
-            if pause := self._tools.corrector.pause(found):
-                self._suspects[key].add(found)
-                delays.append(pause)
-                continue
-            seen = self._tools.dependents.live(found)
-            if seen is not None and (not settled or (self._tools.dependents.is_full(found) and covers(obj, seen))):
-                continue  # not settled: a failed upgrade got half way; what is there stays, what is missing comes back
-            if not await self._correct(key, row, found, obj, outcome):
-                self._suspects[key].add(found)
-                delays.append(self._tools.corrector.failed(found))
-        self._compared[key] = (release, manifest.version)
-        return min(delays, default=None)
-
-    async def _correct(self, key: Key, row: Row, found: ObjectId, obj: Object, outcome: Outcome) -> bool:
-        try:
-            correction = await self._tools.corrector.check(found, obj)
-        except (ApiError, KindNotServed) as error:
-            _log.warning("drift can't be repaired", object=str(key), error=describe(error, found))
-            outcome.awaited.append(describe(error, found))
-            return False
-        if correction:
-            _log.info("drift corrected", object=str(key), what=str(correction))
-            if owner := row.store.get((key.namespace, key.name)):
-                self._tools.recorder.event(owner, type_="Normal", reason="DriftCorrected", message=str(correction))
-            with contextlib.suppress(NotFound):
-                await self._tools.dependents.refresh([found])
-        return True
-
-    def _awaited(self, manifest: Manifest) -> list[str]:
-        found = []
-        for i in manifest.ids:
-            kind = (i.api_version.rpartition("/")[0], i.kind)
-            watched = kind in self._tools.rows
-            if not watched and kind not in WORKLOADS:
-                continue
-            live = self._tools.dependents.live(i)
-            if reason := (awaited(live, watched=watched) if live else f"{i.kind} {i.name} is missing"):
-                found.append(reason)
-        return found
 
     def _add_extra(self, key: Key, row: Row, release: ReleaseKey | None, outcome: Outcome) -> None:
         manifest = self._tools.manifests.cached(release) if release else None

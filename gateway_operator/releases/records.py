@@ -42,6 +42,7 @@ class ReleaseRecord:
     digest: str = ""
     holder: str = ""
     owner: str = ""
+    chart: str = ""
     created: float = 0.0  # seconds since the epoch
 
     @property
@@ -66,6 +67,7 @@ def parse_record(secret: dict[str, Any]) -> ReleaseRecord | None:
         digest=labels.get(names.DIGEST_LABEL, ""),
         holder=labels.get(names.HOLDER_LABEL, ""),
         owner=labels.get(names.OWNER_LABEL, ""),
+        chart=labels.get(names.CHART_LABEL, ""),
         created=_epoch(meta.get("creationTimestamp")),
     )
 

@@ -144,6 +144,7 @@ class Runs:
             names.DIGEST_LABEL: digest,
             names.HOLDER_LABEL: names.label_value(self._tools.settings.identity),
             names.OWNER_LABEL: owner_of(key),
+            names.CHART_LABEL: row.watch.chart.short_digest,
         }
         started = time.monotonic()
         try:

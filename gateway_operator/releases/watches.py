@@ -16,6 +16,7 @@ import yaml
 
 from gateway_operator.errors import ConfigError
 from gateway_operator.releases.chart import Chart, ChartError, load_chart
+from gateway_operator.releases.drift_rules import DriftPolicy, IgnoreRule, parse_ignore_rules, parse_policy
 from gateway_operator.releases.durations import parse_duration
 from gateway_operator.releases.selectors import parse_selector
 from gateway_operator.releases.setpaths import expand_env, parse_path, typed
@@ -32,9 +33,14 @@ FIELDS = (
     "maxConcurrentReconciles",
     "selector",
     "dryRunOption",
+    "driftPolicy",
+    "ignoreRules",
+    "crdPolicy",
+    "timeout",
 )
 _T = TypeVar("_T")
 _DRY_RUN = ("", "none", "client", "server")
+CRD_POLICIES = ("Skip", "Create", "CreateReplace")
 _VERSION = re.compile(r"v\d+((alpha|beta)\d+)?")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]*")
 
@@ -53,6 +59,10 @@ class Watch:
     max_concurrent_reconciles: int | None = None
     selector: str = ""
     dry_run_option: str = ""
+    drift_policy: DriftPolicy = DriftPolicy.REVERT
+    ignore_rules: tuple[IgnoreRule, ...] = ()
+    crd_policy: str = "Create"  # Skip, Create (Helm's way: at the first install) or CreateReplace
+    timeout: float | None = None  # seconds that one helm run may take; None: the operator's default
 
     @property
     def api_version(self) -> str:
@@ -132,11 +142,30 @@ class _Row:
         dry_run = self._text("dryRunOption", optional=True)
         if dry_run not in _DRY_RUN:
             self.problems.append(f"dryRunOption: must be none, client or server, not {dry_run!r}")
+        drift = self._parsed("driftPolicy", parse_policy, DriftPolicy.REVERT)
+        rules = self._parsed("ignoreRules", parse_ignore_rules, tuple[IgnoreRule, ...]())
+        crds = self._text("crdPolicy", optional=True) or "Create"
+        if crds not in CRD_POLICIES:
+            self.problems.append(f"crdPolicy: must be one of {', '.join(CRD_POLICIES)}, not {crds!r}")
+        timeout = self._timeout()
         if self.problems or chart is None:
             return None
         return Watch(
-            group, version, kind, chart, overrides, dependents, period, workers, selector, dry_run
-        )  # in the order of the fields
+            group=group,
+            version=version,
+            kind=kind,
+            chart=chart,
+            overrides=overrides,
+            watch_dependent_resources=dependents,
+            reconcile_period=period,
+            max_concurrent_reconciles=workers,
+            selector=selector,
+            dry_run_option=dry_run,
+            drift_policy=drift,
+            ignore_rules=rules,
+            crd_policy=crds,
+            timeout=timeout,
+        )
 
     def _text(self, name: str, *, optional: bool = False, pattern: re.Pattern[str] | None = None) -> str:
         value = self._row.get(name)
@@ -197,6 +226,12 @@ class _Row:
         if self._row.get("reconcilePeriod") is None:
             return None
         return self._parsed("reconcilePeriod", lambda value: parse_duration(str(value)), 0.0)
+
+    def _timeout(self) -> float | None:
+        seconds = self._parsed("timeout", lambda value: parse_duration(str(value)), None)
+        if seconds is not None and seconds <= 0:
+            self.problems.append("timeout: must be longer than 0, as 5m")
+        return seconds
 
     def _workers(self) -> int | None:
         value = self._row.get("maxConcurrentReconciles")
