@@ -52,10 +52,24 @@ def down(kubeconfig: Path | None = None) -> None:
             lab.down()
         print("the demo is gone")
         return
-    target = Target(kubeconfig, "", "", "")
-    target.kubectl("delete", "mgw", "--all", "-n", objects.WORKING_NAMESPACE, "--ignore-not-found", check=False)
-    target.helm("uninstall", "gateway-operator", "-n", OPERATOR_NAMESPACE, "--ignore-not-found")
-    target.kubectl("delete", "namespace", *objects.HOSTS, OPERATOR_NAMESPACE, "--ignore-not-found")
+    _clear(Target(kubeconfig, "", "", ""))
+
+
+def _clear(target: Target) -> None:
+    """Remove the demo's objects from a user's cluster, and what then serves nobody."""
+    gateways = (SHOP_GATEWAY, CLUSTER_GATEWAY, BLOG_GATEWAY)
+    target.kubectl("delete", "mgw", *gateways, "-n", objects.WORKING_NAMESPACE, "--ignore-not-found", check=False)
+    left = target.kubectl("get", "mgw,ngx", "-A", "-o", "name", check=False).split()
+    if left:
+        print(f"the operator stays: the cluster has gateways that are not the demo's: {', '.join(left)}")
+    else:
+        target.helm("uninstall", "gateway-operator", "-n", OPERATOR_NAMESPACE, "--ignore-not-found")
+        crds = [f"{plural}.gateway.kubesphere.io" for plural in ("gateways", "nginxes")]
+        target.kubectl("delete", "crd", *crds, "--ignore-not-found")
+        empty = (OPERATOR_NAMESPACE, objects.WORKING_NAMESPACE)
+        target.kubectl("delete", "namespace", *empty, "--ignore-not-found")
+    target.kubectl("delete", "namespace", *objects.HOSTS, "--ignore-not-found")
+    print("the demo is gone")
 
 
 def lab_target(name: str = LAB) -> Target:
