@@ -42,6 +42,10 @@ test-long: $(READY) ## The tests that take long, too
 	$(PYTEST) -m "not e2e" tests
 	$(BIN)/pytest -m e2e tests
 
+.PHONY: bench
+bench: $(READY) ## Benchmarks (NAME=engine: one; PEERS=folder: beside the peers whose clones lie there)
+	@$(BIN)/python -m bench $(NAME) $(if $(PEERS),--peer-helm-operator $(PEERS)/operator-sdk)
+
 .PHONY: check
 check: $(READY) ## Formatter, linter, types, layers, dead dependencies, spelling
 	$(BIN)/ruff format --check .

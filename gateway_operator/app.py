@@ -11,36 +11,61 @@ import signal
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from prometheus_client import Gauge
 
 from gateway_operator import __version__
 from gateway_operator.health import HealthServer, Report
-from gateway_operator.kube import Api, EventRecorder, LeaseElector
+from gateway_operator.kube import Api, EventRecorder, LeaseElector, ObjectRef
 from gateway_operator.releases.engine import Engine
+from gateway_operator.releases.farewell import Home, say_farewell
 from gateway_operator.releases.gateways import register_kinds
-from gateway_operator.settings import OperatorSettings
+from gateway_operator.settings import OperatorSettings, parse_address
 from gateway_operator.telemetry import get_logger
 
 log = get_logger(__name__)
+BUILD = Gauge("helm_operator_build_info", "1, with what was built.", ["commit", "version"])
 
-LEASE_NAME = "gateway-operator"
+# A killed leader's lease is free after 10 s, and asked for every second; renewals may fail for 6.7 s.
+_LEASE_SECONDS, _RENEW_SECONDS, _RETRY_SECONDS = 10.0, 2.5, 1.0
+LOST_LEASE = 3  # the exit code
+
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 async def run_operator(settings: OperatorSettings) -> None:
     """Run the operator until SIGTERM or SIGINT. Raises ConfigError when settings or watches.yaml are wrong."""
     log.info("starting", version=__version__, identity=settings.identity)
+    BUILD.labels(os.environ.get("GATEWAY_OPERATOR_COMMIT", ""), __version__).set(1)
     register_kinds()
     async with AsyncExitStack() as stack:
         api = await Api.connect(settings.kubeconfig)
         stack.push_async_callback(api.close)
         recorder = await stack.enter_async_context(_recording(api, settings))
-        engine = Engine(api, settings, recorder=recorder)
         elector = _elector(api, settings)
-        health = HealthServer(settings.health_port, settings.metrics_port, lambda: _report(settings, elector, engine))
+        fence = elector.fence if settings.leader_elect else _free
+        engine = Engine(api, settings, recorder=recorder, fence=fence, about=_about(settings))
+        health = HealthServer(
+            parse_address(settings.health_probe_bind_address),
+            parse_address(settings.metrics_bind_address),
+            lambda: _report(settings, elector, engine),
+            engine.stuck,
+        )
         await stack.enter_async_context(health)
         work = elector.run(engine.run) if settings.leader_elect else engine.run()
         await until_signalled(work)
+        if settings.deployment:
+            lease = (settings.lease_namespace or own_namespace(), settings.lease_name)
+            home = Home(own_namespace(), settings.deployment, lease, settings.identity)
+            await say_farewell(
+                api, engine.file.watches if engine.file else (), home, namespaces=settings.watch_namespaces
+            )
     log.info("stopped")
+
+
+def _free() -> None:
+    """Without a lease nobody else is at work."""
 
 
 async def until_signalled(work: Awaitable[None]) -> None:
@@ -66,23 +91,51 @@ def own_namespace(default: str = "default") -> str:
 
 
 def _elector(api: Api, settings: OperatorSettings) -> LeaseElector:
-    namespace = settings.lease_namespace or own_namespace()
-    return LeaseElector(api, namespace=namespace, name=LEASE_NAME, identity=settings.identity)
+    return LeaseElector(
+        api,
+        namespace=settings.lease_namespace or own_namespace(),
+        name=settings.lease_name,
+        identity=settings.identity,
+        duration=_LEASE_SECONDS,
+        renew_every=_RENEW_SECONDS,
+        retry_every=_RETRY_SECONDS,
+        overdue=_end_process,
+    )
+
+
+def _end_process() -> None:
+    """End at once, and every helm with us: the lease is running out and the event loop doesn't answer."""
+    os._exit(LOST_LEASE)
+
+
+def _about(settings: OperatorSettings) -> ObjectRef | None:
+    """Return what Events speak of that concern the operator: its lease, or its pod."""
+    if settings.leader_elect:
+        namespace = settings.lease_namespace or own_namespace()
+        return ObjectRef("coordination.k8s.io/v1", "Lease", namespace, settings.lease_name)
+    if name := os.environ.get("POD_NAME"):
+        return ObjectRef("v1", "Pod", own_namespace(), name)
+    return None
 
 
 def _report(settings: OperatorSettings, elector: LeaseElector, engine: Engine) -> Report:
     """Tell what /readyz says: a replica that waits for the lease is ready; a leader is when its streams work."""
     leading = not settings.leader_elect or elector.leading.is_set()
     health = engine.health()
-    return Report(
-        ready=not leading or health.ready,
-        details={
-            "leader": leading,
-            "releaseEngine": health.enabled,
-            "rows": {row.row: row.problem or ("serving" if row.serving else "starting") for row in health.rows},
-            "problems": list(health.problems),
-        },
-    )
+    details: dict[str, Any] = {
+        "leader": leading,
+        "releaseEngine": health.enabled,
+        "rows": {row.row: row.details() for row in health.rows},
+        "problems": list(health.problems),
+    }
+    if health.helm:
+        details["helm"] = health.helm
+    if health.reload:
+        details["reload"] = health.reload
+    if settings.leader_elect:
+        lease: dict[str, Any] = {"name": settings.lease_name, "holder": elector.holder}
+        details["lease"] = {**lease, "renewedSecondsAgo": round(elector.age, 1)} if leading else lease
+    return Report(ready=not leading or health.ready, details=details)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway_operator.commands.register import add_commands
 from gateway_operator.errors import ConfigError, GatewayOperatorError
 
 USAGE_ERROR = 2
@@ -29,24 +30,56 @@ cli = typer.Typer(
 @cli.command()
 def run(
     config: Annotated[Path | None, typer.Option(help="Settings as YAML; see docs/settings.md.")] = None,
-    watches_path: Annotated[str | None, typer.Option(help="watches.yaml; empty turns the release engine off.")] = None,
+    watches_path: Annotated[
+        str | None,
+        typer.Option("--watches-file", "--watches-path", help="watches.yaml; empty turns the release engine off."),
+    ] = None,
     namespace: Annotated[str | None, typer.Option(help="Working namespace; empty: each project's own.")] = None,
     repository: Annotated[str | None, typer.Option(help="Image repository of every gateway.")] = None,
     tag: Annotated[str | None, typer.Option(help="Image tag of every gateway.")] = None,
     kubeconfig: Annotated[Path | None, typer.Option(help="Kubeconfig; unset: $KUBECONFIG, the pod's own.")] = None,
+    reconcile_period: Annotated[
+        str | None, typer.Option(help="Time between two looks at an unchanged object, as 1m30s; 0: none.")
+    ] = None,
+    max_concurrent_reconciles: Annotated[int | None, typer.Option(help="Helm processes at once.")] = None,
+    metrics_bind_address: Annotated[
+        str | None, typer.Option(help="Where /metrics listens, as :8080; empty or 0: nowhere.")
+    ] = None,
+    health_probe_bind_address: Annotated[
+        str | None, typer.Option(help="Where /healthz and /readyz listen, as :8081; empty or 0: nowhere.")
+    ] = None,
     leader_elect: Annotated[bool | None, typer.Option(help="Wait for the lease before doing anything.")] = None,
+    leader_election_id: Annotated[str | None, typer.Option(help="Name of the lease.")] = None,
+    leader_election_namespace: Annotated[str | None, typer.Option(help="Namespace of the lease.")] = None,
+    suppress_override_values: Annotated[
+        bool | None, typer.Option(help="Show **** for values in Events about overrideValues.")
+    ] = None,
+    helm: Annotated[str | None, typer.Option(help="The helm program, a name on PATH or a path.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_json: Annotated[bool | None, typer.Option(help="Log lines as JSON.")] = None,
 ) -> None:
     """Run the operator: Gateways and other rows of watches.yaml become Helm releases, and stay what they should be."""
     from gateway_operator.app import run_operator  # noqa: PLC0415
+    from gateway_operator.releases.durations import parse_duration  # noqa: PLC0415
     from gateway_operator.settings import load_settings  # noqa: PLC0415
     from gateway_operator.telemetry import setup_logging  # noqa: PLC0415
 
+    try:
+        period = parse_duration(reconcile_period) if reconcile_period is not None else None
+    except ValueError as error:
+        raise ConfigError(f"--reconcile-period: {error}") from error
     flags: dict[str, Any] = {
         "gateway": {"watchesPath": watches_path, "namespace": namespace, "repository": repository, "tag": tag},
         "kubeconfig": kubeconfig,
+        "reconcilePeriod": period,
+        "maxConcurrentReconciles": max_concurrent_reconciles,
+        "metricsBindAddress": metrics_bind_address,
+        "healthProbeBindAddress": health_probe_bind_address,
         "leaderElect": leader_elect,
+        "leaseName": leader_election_id,
+        "leaseNamespace": leader_election_namespace,
+        "suppressOverrideValues": suppress_override_values,
+        "helm": helm,
         "logLevel": log_level,
         "logJson": log_json,
     }
@@ -70,6 +103,9 @@ def nginx(context: typer.Context) -> None:
     from gateway_operator.ingress.supervisor import main as supervise  # noqa: PLC0415
 
     raise typer.Exit(supervise(context.args))
+
+
+add_commands(cli)
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 
 GatewayOperatorError
 ├── ConfigError            settings, watches.yaml or a chart are wrong: nothing starts, the text says what to do
+├── LeaseLost              this replica may not act any more: another one may be at work already
 ├── KindNotServed          the cluster has no such kind (a CRD is missing); may change, so it is asked again
 └── ApiError               the API server said no
     ├── Unauthorized  401    ├── NotFound  404          ├── Invalid  422
@@ -20,6 +21,10 @@ class GatewayOperatorError(Exception):
 
 class ConfigError(GatewayOperatorError):
     """Settings, watches.yaml or a chart are wrong; the message names file and field and says what to do."""
+
+
+class LeaseLost(GatewayOperatorError):
+    """The lease isn't ours for certain any more; nothing may be written."""
 
 
 class KindNotServed(GatewayOperatorError):

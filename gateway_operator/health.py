@@ -21,12 +21,25 @@ class Report:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class HealthServer:
-    """Serves on two ports (one, when they are equal) while the `async with` block runs; port 0 takes a free one."""
+Address = tuple[str | None, int]  # host (None: every interface) and port
 
-    def __init__(self, health_port: int, metrics_port: int, report: Callable[[], Report]) -> None:
-        self._ports = (health_port, metrics_port)
+
+class HealthServer:
+    """Serves at two addresses (one, when they are equal) while the `async with` block runs; None means nowhere.
+
+    `alive` says why the process should be restarted, or None while it is well.
+    """
+
+    def __init__(
+        self,
+        health: Address | None,
+        metrics: Address | None,
+        report: Callable[[], Report],
+        alive: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._addresses = [address for address in (health, metrics) if address]
         self._report = report
+        self._alive = alive
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -37,12 +50,12 @@ class HealthServer:
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        for port in dict.fromkeys(self._ports):
+        for host, port in dict.fromkeys(self._addresses):
             try:
-                await web.TCPSite(self._runner, None, port).start()
+                await web.TCPSite(self._runner, host, port).start()
             except OSError as error:
                 await self._runner.cleanup()
-                raise ConfigError(f"can't listen on port {port}: {error.strerror}; set another one") from error
+                raise ConfigError(f"can't listen on {host or ''}:{port}: {error.strerror}; set another one") from error
         return self
 
     async def __aexit__(
@@ -53,6 +66,8 @@ class HealthServer:
             await self._runner.cleanup()
 
     async def _healthz(self, _request: web.Request) -> web.Response:
+        if problem := self._alive():
+            return web.Response(text=problem, status=500)
         return web.Response(text="ok")
 
     async def _readyz(self, _request: web.Request) -> web.Response:

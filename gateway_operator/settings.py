@@ -7,6 +7,7 @@ their file can be used as it is. Flags win over environment variables (`GATEWAY_
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway_operator.errors import ConfigError
 
 DEFAULT_WORKING_NAMESPACE = "kubesphere-controls-system"
+_LAST_PORT = 65535
+_WAVE = re.compile(r"[1-9]\d*|([1-9]\d?|100)%")
 
 
 class GatewaySettings(BaseModel):
@@ -67,7 +70,11 @@ class OperatorSettings(BaseSettings):
         None, description="Kubeconfig to use; unset: $KUBECONFIG, the pod's own, ~/.kube/config."
     )
     identity: str = Field(default_factory=lambda: default_identity(), description="Name of this replica in the lease.")  # noqa: PLW0108
+    lease_name: str = Field("gateway-operator", description="Name of the lease; operators of one name take turns.")
     lease_namespace: str | None = Field(None, description="Namespace of the lease; unset: the pod's own, or `default`.")
+    deployment: str | None = Field(
+        None, description="Name of the operator's own Deployment; when that is gone at the end, objects are let go."
+    )
     leader_elect: bool = Field(True, description="Wait for the lease before doing anything.")
     max_concurrent_reconciles: int = Field(4, ge=1, description="Helm processes at once, over all kinds.")
     reconcile_period: float = Field(
@@ -77,11 +84,31 @@ class OperatorSettings(BaseSettings):
     helm_timeout: float = Field(300.0, gt=0, description="Seconds that one helm process may take.")
     history_max: int = Field(10, ge=2, description="Revisions that Helm keeps of each release.")
     watch_namespaces: tuple[str, ...] = Field((), description="Namespaces to watch; empty: all.")
-    metrics_port: int = Field(8080, ge=0, le=65535, description="Port of /metrics.")
-    health_port: int = Field(8081, ge=0, le=65535, description="Port of /healthz and /readyz.")
+    suppress_override_values: bool = Field(False, description="Events about overrideValues show **** for the values.")
+    rollout_waves: tuple[str, ...] = Field(
+        ("1", "10%", "50%"),
+        description="How many objects of a row get a changed chart at a time; the last number holds until all have it.",
+    )
+    metrics_bind_address: str = Field(":8080", description="Where /metrics listens; empty or port 0: nowhere.")
+    health_probe_bind_address: str = Field(
+        ":8081", description="Where /healthz and /readyz listen; empty or port 0: nowhere."
+    )
     adopt_crds: bool = Field(False, description="Use CRDs of our groups that somebody else installed.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
     log_json: bool = Field(False, description="Log lines as JSON.")
+
+    @field_validator("metrics_bind_address", "health_probe_bind_address")
+    @classmethod
+    def _can_be_bound(cls, value: str) -> str:
+        parse_address(value)
+        return value
+
+    @field_validator("rollout_waves")
+    @classmethod
+    def _are_waves(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(_WAVE.fullmatch(wave) for wave in value):
+            raise ValueError("must be numbers from 1 on or percentages from 1% to 100%, as 1,10%,50%")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -105,12 +132,33 @@ def load_settings(file: Path | None, flags: dict[str, Any]) -> OperatorSettings:
     from_file = _read(file) if file else {}
     try:
         base = OperatorSettings.model_validate({})
-        merged = _merge(_merge(from_file, base.model_dump(exclude_unset=True, by_alias=True)), flags)
+        merged = _merge(_merge(from_file, _from_environment(base)), flags)
         return OperatorSettings.model_validate(merged)
     except ValidationError as error:
         where = str(file) if file else "the settings"
         lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{where}: {lines}") from error
+
+
+def _from_environment(base: OperatorSettings) -> dict[str, Any]:
+    """Return what the environment sets; WATCH_NAMESPACE is what other Helm operators call `watchNamespaces`."""
+    found = base.model_dump(exclude_unset=True, by_alias=True)
+    if (names := os.environ.get("WATCH_NAMESPACE")) is not None:
+        found.setdefault("watchNamespaces", [n.strip() for n in names.split(",") if n.strip()])
+    return found
+
+
+def parse_address(text: str) -> tuple[str | None, int] | None:
+    """Return host (None: every interface) and port of `host:port`, `:port` or `[v6]:port`; None means off.
+
+    Raises ValueError.
+    """
+    if text in {"", "0"}:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > _LAST_PORT:
+        raise ValueError(f"{text!r} is no address: write :8080 or 127.0.0.1:8080, or leave it empty to turn it off")
+    return (host.removeprefix("[").removesuffix("]") or None, int(port)) if int(port) else None
 
 
 def default_identity() -> str:

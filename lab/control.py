@@ -168,6 +168,8 @@ class ControlPlane:
             f"--kubeconfig={account}",
             "--use-service-account-credentials=true",
             "--leader-elect=false",
+            "--kube-api-qps=500",  # by default a thousand Deployments wait minutes for their statuses
+            "--kube-api-burst=1000",
             "--secure-port=0",
             f"--root-ca-file={self.ca_file}",
             f"--cluster-signing-cert-file={self.ca_file}",

@@ -92,6 +92,24 @@ class DeployedRelease(Model):
     chart: str | None = Field(None, description="Name and version of the chart, joined by a dash. Default: none.")
 
 
+class LastAttempt(Model):
+    """A helm run that failed and is tried again."""
+
+    digest: str | None = Field(None, description="Digest of the inputs that failed. Default: none.")
+    failures: int | None = Field(
+        None, description="How often they failed in succession. Default: none.", json_schema_extra=INT32
+    )
+    time: str | None = Field(
+        None, description="When they failed last. Default: none.", json_schema_extra={"format": "date-time"}
+    )
+    retry_at: str | None = Field(
+        None, description="When they are tried again. Default: none.", json_schema_extra={"format": "date-time"}
+    )
+    lasting: bool | None = Field(
+        None, description="True: the inputs are at fault; false: it may pass by itself. Default: none."
+    )
+
+
 class StatusPort(Model):
     """One port of the gateway's Service."""
 
@@ -116,8 +134,7 @@ class ReleaseStatus(Model):
     conditions: tuple[StatusCondition, ...] | None = Field(
         None,
         description="What holds now: Ready is the summary; Accepted, Initialized, Deployed, ReleaseFailed, "
-        "Irreconcilable and "
-        "AddressAssigned say more. Default: none.",
+        "Irreconcilable, Drifted, Paused, Held and AddressAssigned say more. Default: none.",
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
@@ -126,6 +143,18 @@ class ReleaseStatus(Model):
     )
     digest: str | None = Field(
         None, description="Digest of chart, values and release name that the release was made from. Default: none."
+    )
+    last_attempt: LastAttempt | None = Field(
+        None, description="The helm run that failed last. Default: none, nothing fails."
+    )
+    last_handled_reconcile_at: str | None = Field(
+        None, description="The token of the annotation reconcile-at that was handled last. Default: none."
+    )
+    last_handled_reset_at: str | None = Field(
+        None, description="The token of the annotation reset-at that was handled last. Default: none."
+    )
+    last_handled_force_at: str | None = Field(
+        None, description="The token of the annotation force-at that was handled last. Default: none."
     )
     addresses: tuple[str, ...] | None = Field(
         None,

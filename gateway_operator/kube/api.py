@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,22 @@ _SILENCE_SECONDS = 90  # a bookmark comes about every minute where anything happ
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 
 
+Guard = Callable[[str], None]  # told "PATCH /api/v1/..." before each write; raises what must stop it
+
+
 class Api:
     """One API server. Methods raise ApiError and its kinds; `await close()` at the end."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._discovery = Discovery(self.raw)
+        self._guard: Guard | None = None
+
+    def guarded(self, guard: Guard) -> Api:
+        """Return a client over the same connections that asks `guard` before every write."""
+        other = copy.copy(self)
+        other._guard = guard  # noqa: SLF001
+        return other
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None, context: str | None = None) -> Api:
@@ -56,6 +67,8 @@ class Api:
         accept: str = _JSON,
     ) -> Any:
         """Send any request and return the decoded answer."""
+        if self._guard and method != "GET":
+            self._guard(f"{method} {path}")
         headers = {"Accept": accept, "Content-Type": content_type}
         response = await self.connection.request(
             method, path, query=query or {}, body=body, headers=headers, timeout=_TIMEOUT

@@ -10,12 +10,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 from kubernetes.aio import client, config
+from prometheus_client import Counter
 
 from gateway_operator.errors import ConfigError, Unavailable
+
+REQUESTS = Counter("rest_client_requests_total", "Requests to API servers.", ["code", "method", "host"])
 
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _USERS_FILE = Path("~/.kube/config")
@@ -28,6 +31,7 @@ class Connection:
         # Python 3.13 checks certificates more strictly than the CAs of many live clusters (no key usage) allow.
         configuration.disable_strict_ssl_verification = True
         self._configuration = configuration
+        self._server = urlsplit(configuration.host).netloc
         self._client = client.ApiClient(configuration)
 
     @classmethod
@@ -75,9 +79,11 @@ class Connection:
         try:
             answer = await self._client.call_api(method, url, header_params=sent, body=body, _request_timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            REQUESTS.labels("<error>", method, self._server).inc()
             text = str(error) or type(error).__name__
             raise Unavailable(0, "Unreachable", f"{self.host} can't be reached: {text}") from error
         response: aiohttp.ClientResponse = answer.response
+        REQUESTS.labels(str(response.status), method, self._server).inc()
         return response
 
 

@@ -44,6 +44,7 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        strip: Callable[[dict[str, Any]], dict[str, Any]] | None = None,  # what is kept of an object; not its key
         on_event: OnEvent | None = None,
     ) -> None:
         self.res = res
@@ -57,6 +58,7 @@ class Informer:
             "field_selector": field_selector,
             "metadata_only": metadata_only,
         }
+        self._strip = strip
         self._on_event = on_event
         self._version = ""
 
@@ -102,6 +104,7 @@ class Informer:
 
     def _take(self, type_: str, obj: dict[str, Any]) -> None:
         key = key_of(obj)
+        obj = self._strip(obj) if self._strip else obj
         previous = self.store.pop(key, None) if type_ == "DELETED" else self.store.get(key)
         if type_ != "DELETED":
             self.store[key] = obj

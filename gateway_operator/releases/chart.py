@@ -1,14 +1,21 @@
 """A chart as the engine needs to know it: loaded once, checked, and known by a digest of its content.
 
-The version in Chart.yaml is no key: people edit templates without raising it.
+The version in Chart.yaml is no key: people edit templates without raising it. And because they edit while helm runs,
+helm never reads their files: each content that was digested is kept as a snapshot, for as long as anybody uses it.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import hashlib
+import os
+import re
+import shutil
 import tarfile
-from dataclasses import dataclass, field
+import tempfile
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +23,8 @@ import yaml
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # pure Python takes ten times as long
 _MAX_FILE = 5 * 1024 * 1024  # as in Helm
+_CRD_FILE = re.compile(r"(charts/[^/]+/)*crds/.+\.(yaml|yml|json)")
+_PACKED = re.compile(r"(charts/[^/]+/)*charts/[^/]+\.(tgz|tar\.gz)")
 
 
 class ChartError(ValueError):
@@ -31,7 +40,8 @@ class Chart:
     version: str
     digest: str
     values: dict[str, Any] = field(hash=False, default_factory=dict)
-    crds: tuple[str, ...] = ()
+    crds: tuple[str, ...] = ()  # files below crds/, those of subcharts too
+    packed: bool = False  # has subcharts in archives, which may hold CRDs as well
 
     @property
     def label(self) -> str:
@@ -44,8 +54,33 @@ class Chart:
         return self.digest[:40]
 
 
-def load_chart(path: Path) -> Chart:
-    """Read and check the chart at `path`, a directory or a .tgz. Raises ChartError."""
+class Snapshots:
+    """Private copies of charts below one folder; a copy goes with the last `Chart` that speaks of it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._charts: weakref.WeakValueDictionary[str, Chart] = weakref.WeakValueDictionary()
+
+    def keep(self, chart: Chart, files: dict[str, bytes]) -> Chart:
+        """Return `chart` with the path of its snapshot; the same content is kept once."""
+        if known := self._charts.get(chart.digest):
+            return known
+        folder = Path(tempfile.mkdtemp(prefix=f"{chart.digest[:16]}-", dir=self._root))
+        for name, content in files.items():
+            file = folder / "chart" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        kept = replace(chart, path=folder / "chart")
+        weakref.finalize(kept, shutil.rmtree, folder, ignore_errors=True)
+        self._charts[chart.digest] = kept
+        return kept
+
+
+def load_chart(path: Path, snapshots: Snapshots | None = None) -> Chart:
+    """Read and check the chart at `path`, a directory or a .tgz; with `snapshots`, helm gets the copy.
+
+    Raises ChartError.
+    """
     files = _read(path)
     meta = _yaml(files, "Chart.yaml")
     name, version = meta.get("name"), meta.get("version")
@@ -57,14 +92,30 @@ def load_chart(path: Path) -> Chart:
         raise ChartError(f"Chart.yaml: {name} is a library chart, which Helm can't install; name an application chart")
     _check_dependencies(files, meta)
     values = _yaml(files, "values.yaml") if "values.yaml" in files else {}
-    return Chart(
+    chart = Chart(
         path=path,
         name=name,
         version=version,
         digest=_digest(files),
         values=values,
-        crds=tuple(sorted(f for f in files if f.startswith("crds/"))),
+        crds=tuple(sorted(f for f in files if _CRD_FILE.fullmatch(f))),
+        packed=any(_PACKED.fullmatch(f) for f in files),
     )
+    return snapshots.keep(chart, files) if snapshots else chart
+
+
+def chart_files(path: Path) -> Iterator[tuple[str, Path]]:
+    """Yield (name inside the chart, file) of a directory; links are followed, as Helm does.
+
+    Names that begin with two dots are what Kubernetes puts into a mounted ConfigMap besides its files.
+    """
+    for folder, folders, names in os.walk(path, followlinks=True):
+        here = Path(folder)
+        above = {parent.resolve() for parent in (here, *here.parents)}
+        folders[:] = sorted(f for f in folders if not f.startswith("..") and (here / f).resolve() not in above)
+        for name in sorted(names):
+            if not name.startswith(".."):
+                yield (here / name).relative_to(path).as_posix(), here / name
 
 
 def _read(path: Path) -> dict[str, bytes]:
@@ -83,9 +134,9 @@ def _read_directory(root: Path) -> dict[str, bytes]:
     ignore = _Ignore((root / ".helmignore").read_text(encoding="utf-8") if (root / ".helmignore").is_file() else "")
     files: dict[str, bytes] = {}
     try:
-        for file in sorted(root.rglob("*")):
-            name = file.relative_to(root).as_posix()
-            if file.is_file() and not ignore.matches(name) and file.stat().st_size <= _MAX_FILE:
+        for name, file in chart_files(root):
+            if file.is_file() and not ignore.matches(name):
+                _check_size(name, file.stat().st_size)
                 files[name] = file.read_bytes()
     except OSError as error:
         raise ChartError(f"can't be read: {error}") from error
@@ -97,12 +148,23 @@ def _read_archive(path: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
-                stream = archive.extractfile(member) if member.isfile() and member.size <= _MAX_FILE else None
-                if stream:
-                    files["/".join(PurePosixPath(member.name).parts[1:])] = stream.read()
+                stream = archive.extractfile(member) if member.isfile() else None
+                parts = PurePosixPath(member.name).parts[1:]
+                if ".." in parts:
+                    raise ChartError(f"holds {member.name}, which points out of the chart")
+                if stream and parts:
+                    name = "/".join(parts)
+                    _check_size(name, member.size)
+                    files[name] = stream.read()
     except (OSError, tarfile.TarError) as error:
         raise ChartError(f"can't be read as a .tgz: {error}") from error
     return files
+
+
+def _check_size(name: str, size: int) -> None:
+    """Refuse what Helm refuses. Raises ChartError."""
+    if size > _MAX_FILE:
+        raise ChartError(f"{name} is bigger than {_MAX_FILE} bytes, which Helm refuses: name it in .helmignore")
 
 
 def _yaml(files: dict[str, bytes], name: str) -> dict[str, Any]:

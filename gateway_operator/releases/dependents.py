@@ -12,13 +12,15 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gateway_operator.errors import KindNotServed
+from gateway_operator.errors import KindNotServed, NotFound
 from gateway_operator.kube import Api, Informer
 from gateway_operator.releases import names
+from gateway_operator.releases.comparison import stands
 from gateway_operator.releases.objects import GroupVersionKind, ObjectId, release_of
 from gateway_operator.releases.readiness import WORKLOADS
 from gateway_operator.releases.records import ReleaseKey
 from gateway_operator.releases.rows import is_newer
+from gateway_operator.releases.sightings import KEEP_POLICY, proven, slim, suspicious, whole
 
 OnChange = Callable[[ReleaseKey, ObjectId, bool], None]  # release, object, whether it may have drifted
 
@@ -39,6 +41,15 @@ class Dependents:
         self._tasks: dict[GroupVersionKind, list[asyncio.Task[None]]] = {}
         self._fresh: dict[ObjectId, dict[str, Any]] = {}
         self._group: asyncio.TaskGroup | None = None
+
+    async def hold_whole(self, group: str, kind: str) -> None:
+        """Keep whole objects of one more kind: it has got a row in watches.yaml."""
+        self._full = self._full | {(group, kind)}
+        for known in [k for k in self._informers if (k.api_version.rpartition("/")[0], k.kind) == (group, kind)]:
+            for task in self._tasks.pop(known):
+                task.cancel()
+            del self._informers[known]
+            await self._start(known)
 
     async def run(self) -> None:
         """Hold the informers until cancelled."""
@@ -64,7 +75,7 @@ class Dependents:
         resource = await self._api.resource(kind.api_version, kind.kind)
         if kind in self._informers or self._group is None:  # another pass was faster
             return
-        group = kind.api_version.rpartition("/")[0]
+        full = (kind.api_version.rpartition("/")[0], kind.kind) in self._full
         scopes: tuple[str | None, ...] = (self._namespaces or (None,)) if resource.namespaced else (None,)
         self._informers[kind] = [
             Informer(
@@ -72,7 +83,8 @@ class Dependents:
                 resource,
                 namespace=scope,
                 label_selector=names.MANAGED_BY_HELM,
-                metadata_only=(group, kind.kind) not in self._full,
+                metadata_only=not full,
+                strip=whole if full else slim,
                 on_event=self._handler(kind),
             )
             for scope in scopes
@@ -81,14 +93,15 @@ class Dependents:
 
     def _handler(self, kind: GroupVersionKind) -> Callable[[str, dict[str, Any], dict[str, Any] | None], None]:
         def on_event(type_: str, obj: dict[str, Any], previous: dict[str, Any] | None) -> None:
-            release = release_of(obj) or (release_of(previous) if previous else None)
-            if release is None:
-                return
             meta = obj["metadata"]
             found = ObjectId(kind.api_version, kind.kind, meta.get("namespace") or "", meta["name"])
             if type_ == "DELETED":
                 self._fresh.pop(found, None)
-            self._on_change(release, found, suspicious(type_, obj, previous))
+            first = not all(informer.synced.is_set() for informer in self._informers[kind])
+            may_have_drifted = suspicious(type_, obj, previous, first=first)
+            releases = {release_of(obj), release_of(previous) if previous else None}  # somebody may have changed it
+            for release in releases - {None}:
+                self._on_change(release, found, may_have_drifted)  # type: ignore[arg-type]
 
         return on_event
 
@@ -106,6 +119,11 @@ class Dependents:
                 seen = fresh
         return {**seen, "apiVersion": found.api_version, "kind": found.kind} if seen is not None else None
 
+    def stands(self, found: ObjectId, wanted: dict[str, Any]) -> bool:
+        """Tell without a request whether an object certainly is what its chart says; False means: ask."""
+        seen = self.live(found)
+        return seen is not None and stands(wanted, *proven(seen))
+
     def made_by(self, release: ReleaseKey) -> list[ObjectId]:
         """Return what is left of a release among the watched kinds, without what is on its way out or to be kept."""
         return [
@@ -121,11 +139,18 @@ class Dependents:
         return (found.api_version.rpartition("/")[0], found.kind) in self._full
 
     async def refresh(self, ids: Iterable[ObjectId]) -> None:
-        """Read objects that Helm just wrote: what the watch still holds may be the state before."""
-        for found in ids:
-            if self.is_full(found):
-                resource = await self._api.resource(found.api_version, found.kind)
-                self._fresh[found] = await self._api.get(resource, found.name, found.namespace or None)
+        """Read objects that Helm just wrote: what the watch still holds may be the state before. Raises ApiError."""
+        await asyncio.gather(*(self._refresh(found) for found in ids if self.is_full(found)))
+
+    async def _refresh(self, found: ObjectId) -> None:
+        resource = await self._api.resource(found.api_version, found.kind)
+        with contextlib.suppress(NotFound):
+            self.take(found, await self._api.get(resource, found.name, found.namespace or None))
+
+    def take(self, found: ObjectId, obj: dict[str, Any]) -> None:
+        """Take in an object that was just read or written, before the watch shows it."""
+        if self.is_full(found):
+            self._fresh[found] = whole(obj)
 
     def errors(self) -> list[str]:
         """Say which kinds can't be watched now, and why."""
@@ -134,19 +159,5 @@ class Dependents:
 
 def _stays(obj: dict[str, Any]) -> bool:
     meta = obj["metadata"]
-    policy = (meta.get("annotations") or {}).get("helm.sh/resource-policy", "")
+    policy = (meta.get("annotations") or {}).get(KEEP_POLICY, "")
     return bool(meta.get("deletionTimestamp")) or policy.strip().lower() == "keep"
-
-
-def suspicious(type_: str, obj: dict[str, Any], previous: dict[str, Any] | None) -> bool:
-    """Tell whether an event may mean drift: anything but a new status, a heartbeat or a first sight."""
-    if type_ == "DELETED":
-        return True
-    if previous is None:
-        return False
-    new, old = obj["metadata"], previous["metadata"]
-    if new.get("resourceVersion") == old.get("resourceVersion"):
-        return False
-    if any(new.get(part) != old.get(part) for part in ("generation", "labels", "annotations", "uid")):
-        return True
-    return "generation" not in new

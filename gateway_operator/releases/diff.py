@@ -1,61 +1,129 @@
-"""How an object differs from what it should be, and who made it so. Pure functions over JSON.
+"""How an object differs from what it should be, without asking anybody. Pure functions over JSON.
 
-`covers` is a cheap test that most suspicions end with. Where it fails, the API server is asked what an apply would
-change (defaults and quantities have many spellings), and `pointers` names the differences between before and after.
+`gaps` names what is wanted and isn't so. It knows no schema: defaults and other spellings of one value may look like
+a gap, so that a gap is a suspicion; what an apply makes of the object decides, and `changes` tells it from before.
 """
 
 from __future__ import annotations
 
-import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 
+from gateway_operator.releases.ownership import Path
+from gateway_operator.releases.pointers import to_pointer
+
+
+class _Absent(Enum):
+    ABSENT = "absent"
+
+
+ABSENT = _Absent.ABSENT
+
 _SERVER_OWNED = frozenset({"managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"})
-_MAX_POINTERS = 50
-
-
 # maps that the API server treats as one value (x-kubernetes-map-type: atomic)
 _ATOMIC_MAPS = frozenset({"selector", "nodeSelector", "matchLabels"})
+_QUANTITIES = frozenset({"requests", "limits", "hard", "capacity"})
+# by which lists know their items, the API server's keys before mere names
+_ITEM_KEYS = ("containerPort", "port", "mountPath", "devicePath", "ip", "topologyKey", "name")
+_QUANTITY = re.compile(r"([+-]?[0-9.]+)(m|k|[KMGTPE]i?|)")
+_SCALE = {"": 0, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A place where two versions of an object differ; `ABSENT` is no value."""
+
+    pointer: str
+    old: Any = ABSENT
+    new: Any = ABSENT
+
+
+def gaps(wanted: Any, live: Any, at: Path = ()) -> list[Path]:
+    """Return where `live` lacks what `wanted` says, or says otherwise; what else `live` has doesn't matter.
+
+    Paths are those of `live`; an item that a list lacks has the index `-`.
+    """
+    if isinstance(wanted, dict):
+        if not isinstance(live, dict):
+            return [at]
+        return [path for key, value in wanted.items() for path in _part_gaps(key, value, live, (*at, key))]
+    if isinstance(wanted, list):
+        return _list_gaps(wanted, live, at) if isinstance(live, list) else [at]
+    return [] if wanted == live and isinstance(wanted, bool) == isinstance(live, bool) else [at]
 
 
 def covers(wanted: Any, live: Any) -> bool:
-    """Return True when all that `wanted` says is in `live`; what else `live` has doesn't matter."""
-    if isinstance(wanted, dict):
-        return isinstance(live, dict) and all(
-            (key in live and covers(value, live[key]) and not _grown(key, value, live[key])) or _is_nothing(value)
-            for key, value in wanted.items()
-        )
-    if isinstance(wanted, list):
-        if not isinstance(live, list):
-            return False
-        if len(wanted) != len(live):
-            return _covers_keyed(wanted, live)
-        return all(covers(w, item) for w, item in zip(wanted, live, strict=True)) or _covers_keyed(wanted, live)
-    return bool(wanted == live) and (isinstance(wanted, bool) == isinstance(live, bool))
+    """Tell whether all that `wanted` says is in `live`."""
+    return not gaps(wanted, live)
 
 
-def _grown(key: str, wanted: Any, live: Any) -> bool:
-    """Tell whether a map that counts as one value has more keys than it should: a selector then selects less."""
-    return key in _ATOMIC_MAPS and isinstance(wanted, dict) and len(wanted) != len(live)
+def _part_gaps(key: str, wanted: Any, live: dict[str, Any], at: Path) -> list[Path]:
+    if wanted is None or wanted in ({}, []):  # the API server drops such values of typed objects
+        return []
+    if key not in live:
+        return [at]
+    if key in _QUANTITIES and isinstance(wanted, dict) and isinstance(live[key], dict):
+        pairs = {k: (v, live[key].get(k)) for k, v in wanted.items()}
+        return [(*at, k) for k, (a, b) in pairs.items() if a != b and _amount(a) != _amount(b)]
+    if (
+        key in _ATOMIC_MAPS
+        and isinstance(wanted, dict)
+        and isinstance(live[key], dict)
+        and len(wanted) != len(live[key])
+    ):
+        return [at]  # a selector with one more key selects less
+    return gaps(wanted, live[key], at)
 
 
-def _is_nothing(value: Any) -> bool:
-    """Tell whether the API server drops such a value (null, and empty lists and maps of typed objects)."""
-    return value is None or value in ({}, [])
+def _list_gaps(wanted: list[Any], live: list[Any], at: Path) -> list[Path]:
+    if len(wanted) == len(live) and all(covers(w, item) for w, item in zip(wanted, live, strict=True)):
+        return []
+    places = match(wanted, live)
+    if places is None:
+        return [at]
+    found: list[Path] = []
+    for item, place in zip(wanted, places, strict=True):
+        found += [(*at, "-")] if place is None else gaps(item, live[place], (*at, str(place)))
+    return found
 
 
-def _covers_keyed(wanted: list[Any], live: list[Any]) -> bool:
-    """Compare lists of named things by name: others may have added theirs."""
-    if not wanted or not all(isinstance(w, dict) and "name" in w for w in wanted):
-        return False
-    by_name = {item.get("name"): item for item in live if isinstance(item, dict)}
-    return all(w["name"] in by_name and covers(w, by_name[w["name"]]) for w in wanted)
+def match(wanted: list[Any], live: list[Any]) -> list[int | None] | None:
+    """Return for each wanted item its index in `live`; None where the items have no keys to know them by."""
+    items = [*wanted, *live]
+    key = next((k for k in _ITEM_KEYS if wanted and all(isinstance(i, dict) and k in i for i in items)), None)
+    if key is None:
+        return None
+    known = [(item[key], item.get("protocol", "TCP")) for item in live]
+    return [_index(known, (item[key], item.get("protocol", "TCP"))) for item in wanted]
+
+
+def _index(known: list[Any], wanted: Any) -> int | None:
+    return known.index(wanted) if wanted in known else None
+
+
+def _amount(value: Any) -> Any:
+    """Read a quantity, so that 0.5 and 500m are one; anything else stays what it is."""
+    found = _QUANTITY.fullmatch(str(value))
+    if not found or found[1].count(".") > 1 or found[1].strip("+-") in {"", "."}:
+        return value
+    factor = Decimal(2) ** _BINARY[found[2]] if found[2] in _BINARY else Decimal(10) ** _SCALE.get(found[2], 0)
+    return Decimal(found[1]) * factor
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """Return the differences of two versions of an object, leaving out the status and what the server keeps itself."""
+    found: list[Change] = []
+    _compare(_own(before), _own(after), (), found)
+    return found
 
 
 def pointers(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return JSON pointers to where two versions of an object differ, leaving out what the server keeps itself."""
-    found: list[str] = []
-    _walk(_own(before), _own(after), "", found)
-    return found[:_MAX_POINTERS]
+    """Return the JSON pointers of `changes`."""
+    return [change.pointer for change in changes(before, after)]
 
 
 def _own(obj: dict[str, Any]) -> dict[str, Any]:
@@ -63,83 +131,27 @@ def _own(obj: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in obj.items() if k not in {"status", "metadata"}} | {"metadata": meta}
 
 
-def _walk(before: Any, after: Any, at: str, found: list[str]) -> None:
+def _compare(before: Any, after: Any, at: Path, found: list[Change]) -> None:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys()):
-            if key not in before or key not in after:
-                found.append(f"{at}/{_escape(key)}")
-            else:
-                _walk(before[key], after[key], f"{at}/{_escape(key)}", found)
+            _compare(before.get(key, ABSENT), after.get(key, ABSENT), (*at, key), found)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
-            _walk(old, new, f"{at}/{index}", found)
+            _compare(old, new, (*at, str(index)), found)
+    elif isinstance(before, list) and isinstance(after, list) and (places := match(after, before)) is not None:
+        _compare_items(before, after, places, at, found)
     elif before != after:
-        found.append(at)
+        found.append(Change(to_pointer(at), before, after))
 
 
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
-
-
-def parts_of(pointer: str) -> list[str]:
-    """Split a JSON pointer."""
-    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-
-
-def culprits(obj: dict[str, Any], changed: list[str], *, ours: frozenset[str]) -> list[str]:
-    """Name the field managers that own what changed, without `ours`.
-
-    A removed field has no owner any more; then it is the manager that wrote last, if that wasn't us.
-    """
-    entries = [
-        e
-        for e in obj.get("metadata", {}).get("managedFields") or []
-        if e.get("manager") not in ours and e.get("subresource") != "status"
-    ]
-    owners = {
-        e["manager"] for e in entries for pointer in changed if _owns(e.get("fieldsV1") or {}, obj, parts_of(pointer))
-    }
-    if not owners and entries:
-        owners = {max(entries, key=lambda e: str(e.get("time", "")))["manager"]}
-    return sorted(owners)
-
-
-def _owns(fields: dict[str, Any], node: Any, path: list[str]) -> bool:
-    """Walk a fieldsV1 tree along `path`; owning a part of what `path` names counts, owning what holds it does too."""
-    for part in path:
-        if not fields or set(fields) == {"."}:
-            return True  # an atomic value above
-        if isinstance(node, list):
-            index = int(part) if part.isdigit() else -1
-            node = node[index] if 0 <= index < len(node) else None
-            step = next((v for k, v in fields.items() if _names_item(k, node, index)), None)
+def _compare_items(
+    before: list[Any], after: list[Any], places: list[int | None], at: Path, found: list[Change]
+) -> None:
+    for index, old in enumerate(before):
+        if index not in places:
+            found.append(Change(to_pointer((*at, str(index))), old))
+    for index, place in enumerate(places):
+        if place is None:
+            found.append(Change(to_pointer((*at, str(index))), ABSENT, after[index]))
         else:
-            node = node.get(part) if isinstance(node, dict) else None
-            step = fields.get(f"f:{part}")
-        if step is None:
-            return False
-        fields = step
-    return True
-
-
-def _names_item(key: str, item: Any, index: int) -> bool:
-    kind, _, text = key.partition(":")
-    if kind == "i":
-        return text == str(index)
-    try:
-        value = json.loads(text) if kind in {"k", "v"} else None
-    except ValueError:
-        return False
-    if kind == "k":
-        return isinstance(item, dict) and isinstance(value, dict) and all(item.get(k) == v for k, v in value.items())
-    return kind == "v" and bool(value == item)
-
-
-def replicas_are_scaled(obj: dict[str, Any]) -> bool:
-    """Tell whether an autoscaler owns `spec.replicas`: the controller manager does, through the scale subresource."""
-    return any(
-        e.get("subresource") == "scale"
-        and e.get("manager") == "kube-controller-manager"
-        and "f:replicas" in ((e.get("fieldsV1") or {}).get("f:spec") or {})
-        for e in obj.get("metadata", {}).get("managedFields") or []
-    )
+            _compare(before[place], after[index], (*at, str(place)), found)

@@ -6,59 +6,46 @@ Only the leader runs it. Everything it starts ends with the task that runs it, h
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from gateway_operator.kube import Api, EventRecorder, Informer
+from gateway_operator.kube import Api, EventRecorder, Informer, ObjectRef
 from gateway_operator.releases.claims import Claims
+from gateway_operator.releases.crd_policy import ChartCrds
 from gateway_operator.releases.dependents import Dependents
 from gateway_operator.releases.drift import DriftCorrector
-from gateway_operator.releases.helm import HelmOptions, open_helm
+from gateway_operator.releases.engine_health import PROBLEMS, SERVING, EngineHealth, RowHealth, stuck
+from gateway_operator.releases.helm import Helm, HelmOptions, open_helm
 from gateway_operator.releases.kinds import KINDS, KindLogic
 from gateway_operator.releases.login import login_of
 from gateway_operator.releases.manifests import Manifests
-from gateway_operator.releases.objects import ObjectId
+from gateway_operator.releases.passes import Passes, note
 from gateway_operator.releases.queue import Key, WorkQueue
 from gateway_operator.releases.reconciler import Reconciler
-from gateway_operator.releases.records import ReleaseIndex, ReleaseKey
+from gateway_operator.releases.records import ReleaseIndex, ReleaseRecord
+from gateway_operator.releases.reload import LOOK_EVERY, WatchesFile, compare_rows, needs_new_stream
+from gateway_operator.releases.rollouts import Rollouts, inputs
 from gateway_operator.releases.rows import Object, Row
+from gateway_operator.releases.selection import Selection
 from gateway_operator.releases.streams import Streams
 from gateway_operator.releases.tools import Tools
-from gateway_operator.releases.watches import Watch, load_watches
+from gateway_operator.releases.triggers import Triggers, uncount
+from gateway_operator.releases.watches import Watch
 from gateway_operator.settings import OperatorSettings
 from gateway_operator.telemetry import get_logger
 
-_SPREAD = 0.5  # the share of a period over which the passes of a row are spread
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class RowHealth:
-    """How one row of watches.yaml is doing."""
-
-    row: str
-    serving: bool
-    problem: str | None = None
-    objects: int = 0
-
-
-@dataclass(frozen=True)
-class EngineHealth:
-    """What /readyz and people want to know."""
-
-    enabled: bool
-    rows: tuple[RowHealth, ...] = ()
-    problems: tuple[str, ...] = field(default=())
-
-    @property
-    def ready(self) -> bool:
-        """True when every row is served, or waits for nothing but its CRD or a decision, and all watches work."""
-        return not self.problems
-
-
 class Engine:
-    """The release engine of one process. Raises ConfigError at once when watches.yaml is wrong."""
+    """The release engine of one process. Raises ConfigError at once when watches.yaml is wrong.
+
+    `fence` raises LeaseLost when this replica may not act any more; it is asked before each write and each helm run.
+    `about` is what Events speak of that concern no custom resource: the operator's lease or pod.
+    """
 
     def __init__(
         self,
@@ -68,22 +55,34 @@ class Engine:
         recorder: EventRecorder,
         kinds: Mapping[tuple[str, str], KindLogic] | None = None,
         context: str | None = None,
+        fence: Callable[[], None] = lambda: None,
+        about: ObjectRef | None = None,
     ) -> None:
         path = settings.gateway.watches_path
-        self.watches: tuple[Watch, ...] = load_watches(path) if path else ()
-        self.enabled = path is not None
+        folder = tempfile.mkdtemp(prefix="gateway-operator-charts-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.file = WatchesFile(path, Path(folder)) if path else None
         self._api = api
         self._settings = settings
         self._recorder = recorder
         self._kinds = KINDS if kinds is None else kinds
         self._context = context
+        self._fence = fence
+        self._about = about
         self._running: _Running | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """False when no watches.yaml is set."""
+        return self.file is not None
 
     async def run(self) -> None:
         """Run until cancelled; without a watches.yaml, only wait."""
-        if not self.enabled:
+        if self.file is None:
             _log.info("release engine is off", why="gateway.watchesPath is not set")
             await asyncio.Event().wait()
+            return
+        await asyncio.to_thread(self.file.refresh)
         options = HelmOptions(
             executable=self._settings.helm,
             kubeconfig=self._settings.kubeconfig,
@@ -91,21 +90,39 @@ class Engine:
             timeout=self._settings.helm_timeout,
             history_max=self._settings.history_max,
             concurrency=self._settings.max_concurrent_reconciles,
+            guard=self._guard,
         )
         async with open_helm(options) as helm:
-            running = _Running(self._api, self._settings, self.watches, self._kinds)
-            tools = running.tools(helm, self._recorder)
-            self._running = running
+            self._running = _Running(
+                self._api.guarded(self._guard),
+                self._settings,
+                self.file,
+                self._kinds,
+                helm=helm,
+                recorder=self._recorder,
+                fence=self._fence,
+                about=self._about,
+            )
             try:
-                await running.run(tools)
+                await self._running.run()
             finally:
                 self._running = None
+
+    def _guard(self, what: str) -> None:
+        """Let a pass act, and remember what it does; requests that only look are none of that."""
+        if what != "helm version":
+            self._fence()
+            note(what)
 
     def health(self) -> EngineHealth:
         """Say how it is."""
         if self._running is None:
-            return EngineHealth(enabled=self.enabled)
+            return EngineHealth(enabled=self.enabled, reload=self.file.problem if self.file else None)
         return self._running.health()
+
+    def stuck(self) -> str | None:
+        """Say why only a new process would help, or None."""
+        return self._running.stuck() if self._running else None
 
     @property
     def idle(self) -> bool:
@@ -120,52 +137,72 @@ class _Running:
         self,
         api: Api,
         settings: OperatorSettings,
-        watches: tuple[Watch, ...],
+        file: WatchesFile,
         kinds: Mapping[tuple[str, str], KindLogic],
+        *,
+        helm: Helm,
+        recorder: EventRecorder,
+        fence: Callable[[], None],
+        about: ObjectRef | None,
     ) -> None:
         self._api = api
         self._settings = settings
-        self._kinds = kinds
-        self.index = ReleaseIndex(self._on_release)
+        self._file = file
+        self._watches = file.watches
+        self._helm = helm
+        self._recorder = recorder
+        self._fence = fence
+        self._about = about
+        self._triggers = Triggers(kinds)
+        self.index = ReleaseIndex(self._triggers.on_release)
         self.claims = Claims(self.index)
+        self._rollouts = Rollouts(
+            waves=settings.rollout_waves, enqueue=self._triggers.add, record_of=self._record_of, recorder=recorder
+        )
         self.streams = Streams(
             api,
             login=login_of(api),
-            watches=watches,
+            watches=self._watches,
             on_event=self._on_row,
+            on_synced=self._on_synced,
+            on_problem=self._on_problem,
+            on_stray=self._on_stray,
             namespaces=settings.watch_namespaces,
             adopt_crds=settings.adopt_crds,
             helm_runs=settings.max_concurrent_reconciles,
+            period=settings.reconcile_period,
         )
         self.dependents = Dependents(
             api,
-            on_change=self._on_dependent,
-            watched=[w.key for w in watches],
+            on_change=self._triggers.on_dependent,
+            watched=[w.key for w in self._watches],
             namespaces=settings.watch_namespaces,
         )
         self._records: list[Informer] = []
-        self._queue: WorkQueue | None = None
-        self._reconciler: Reconciler | None = None
-
-    def tools(self, helm: object, recorder: EventRecorder) -> Tools:
-        """Put the parts together."""
-        return Tools(
-            api=self._api,
-            settings=self._settings,
-            helm=helm,  # type: ignore[arg-type]
+        tools = Tools(
+            api=api,
+            settings=settings,
+            helm=helm,
             index=self.index,
-            manifests=Manifests(self._api),
+            manifests=Manifests(api),
             dependents=self.dependents,
-            corrector=DriftCorrector(self._api),
+            corrector=DriftCorrector(api),
             recorder=recorder,
             rows=self.streams.rows,
-            kinds=self._kinds,
+            kinds=kinds,
+            rollouts=self._rollouts,
+            crds=ChartCrds(api, helm),
         )
-
-    async def run(self, tools: Tools) -> None:
-        """Run everything; first the view of Helm's records, for without it every release would look absent."""
         self._reconciler = Reconciler(tools, self.claims)
-        self._queue = WorkQueue(self._reconciler)
+        self._selection = Selection(
+            self._reconciler, api=api, streams=self.streams, claims=self.claims, recorder=recorder
+        )
+        self._passes = Passes(self._selection, self.streams.rows, fence)
+        self._queue = WorkQueue(self._passes)
+
+    async def run(self) -> None:
+        """Run everything; first the view of Helm's records, for without it every release would look absent."""
+        PROBLEMS.set_function(lambda: len(self.health().problems))
         secrets = await self._api.resource("v1", "Secret")
         scopes: tuple[str | None, ...] = self._settings.watch_namespaces or (None,)
         self._records = [
@@ -185,93 +222,98 @@ class _Running:
             group.create_task(self.dependents.run(), name="dependents")
             for informer in self._records:
                 await informer.synced.wait()
+            self._triggers.start(self.claims, self._queue, self._reconciler, self.dependents)
             group.create_task(self._queue.run(), name="work queue")
             group.create_task(self.streams.run(), name="streams")
-            for row in self.streams.rows.values():
-                group.create_task(self._periodic(row), name=f"period {row.watch}")
+            group.create_task(self._reload_for_ever(), name="reload")
 
-    async def _periodic(self, row: Row) -> None:
-        """Compare names and look at every object of a row, once in a period."""
-        own = row.watch.reconcile_period
-        period = self._settings.reconcile_period if own is None else own
-        if period <= 0:
-            return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.streams.compare_for_ever(row, period), name=f"compare {row.watch}")
-            while True:
-                await asyncio.sleep(period)
-                for namespace, name in row.store:
-                    delay = random.uniform(0, period * _SPREAD)  # noqa: S311 - no secret
-                    if self._queue:
-                        self._queue.add_after(Key(row.watch.key, namespace, name), delay, "period")
+    def _record_of(self, key: Key) -> ReleaseRecord | None:
+        release = self.claims.held(key)
+        return self.index.deployed(release) if release else None
 
     def _on_row(self, row: Row, type_: str, obj: Object, previous: Object | None) -> None:
-        """Turn an event of a custom resource into work; a new status alone is none."""
-        meta = obj["metadata"]
-        key = Key(row.watch.key, meta.get("namespace") or "", meta["name"])
-        if self._queue is None:
-            return
-        reason = _why(type_, obj, previous)
-        if reason is None:
-            return
-        if previous is None or previous["metadata"].get("generation") != meta.get("generation"):
-            self._queue.reset(key)
-        self._queue.add(key, reason)
-        if self._affects_peers(row, obj, previous):
-            for namespace, name in row.store:
-                if (namespace, name) != key[1:]:
-                    self._queue.add(Key(row.watch.key, namespace, name), f"{key} {type_.lower()}")
+        served = self.streams.rows.get(row.watch.key)
+        if served is None or served.store is not row.store:
+            return  # the last words of a row that is no longer served
+        if type_ == "DELETED":
+            meta = obj["metadata"]
+            self._rollouts.gone(Key(row.watch.key, meta.get("namespace") or "", meta["name"]), served)
+        self._triggers.on_row(row, type_, obj, previous)
 
-    def _affects_peers(self, row: Row, obj: Object, previous: Object | None) -> bool:
-        logic = self._kinds.get(row.watch.key)
-        try:
-            return logic is not None and any(logic.peers_affected(o) for o in (obj, previous) if o is not None)
-        except Exception:  # noqa: BLE001 - then look at all of them
-            _log.exception("a kind's rule failed", row=str(row.watch))
-            return True
+    def _on_synced(self, row: Row) -> None:
+        SERVING.labels(row.watch.kind, row.watch.group).set(1)
+        self._rollouts.first_seen(row)
+        for key in self._passes.synced(row.watch.key):
+            self._triggers.add(key, "added while the row was starting")
 
-    def _on_release(self, release: ReleaseKey) -> None:
-        key = self.claims.holder(release)
-        if key and self._queue:
-            self._queue.add(key, f"release record of {release[1]}")
+    def _on_problem(self, row: Row) -> None:
+        SERVING.labels(row.watch.kind, row.watch.group).set(0)
+        self._tell("RowNotServed", f"{row.watch}: {row.problem}")
 
-    def _on_dependent(self, release: ReleaseKey, found: ObjectId, may_have_drifted: bool) -> None:  # noqa: FBT001
-        key = self.claims.holder(release)
-        if key is None or self._queue is None or self._reconciler is None:
-            return
-        if may_have_drifted:
-            self._reconciler.suspect(key, found)
-        if may_have_drifted or self.dependents.is_full(found):
-            self._queue.add(key, str(found))
+    def _on_stray(self, row: Row, obj: Object) -> None:
+        self._selection.on_stray(row, obj)
+
+    def _tell(self, reason: str, message: str) -> None:
+        if self._about:
+            self._recorder.event(self._about, type_="Warning", reason=reason, message=message)
+
+    async def _reload_for_ever(self) -> None:
+        while True:
+            problem = self._file.problem
+            await asyncio.to_thread(self._file.look)
+            if self._file.problem and self._file.problem != problem:
+                self._tell("WatchesInvalid", f"the last good watches.yaml stays in use: {self._file.problem}")
+            if self._file.watches is not self._watches:
+                await self._apply(self._file.watches)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _apply(self, watches: tuple[Watch, ...]) -> None:
+        """Go over to other rows."""
+        changes = compare_rows(self._watches, watches)
+        self._watches = watches
+        for watch in changes.removed:
+            row = await self.streams.remove(watch.key)
+            self._rollouts.ended(row)
+            uncount(row)
+            SERVING.remove(watch.kind, watch.group)
+            text = f"{watch} left watches.yaml: its {len(row.store)} objects, releases and finalizers stay as they are"
+            _log.warning("row removed", row=str(watch), objects=len(row.store))
+            self._tell("RowRemoved", text)
+        for watch in changes.added:
+            await self.dependents.hold_whole(*watch.key)
+            await self.streams.add(watch)
+            _log.info("row added", row=str(watch))
+        for old, new in changes.changed:
+            row = self.streams.rows[new.key]
+            if needs_new_stream(old, new):
+                await self.streams.restart(new.key, new)
+            else:
+                row.change(new)
+            if inputs(old) != inputs(new):
+                self._rollouts.changed(row, old, new)
+            self._triggers.all_of(row, f"watches.yaml: row {new} changed")
+            _log.info("row changed", row=str(new), chart=new.chart.label, digest=new.chart.short_digest)
 
     def health(self) -> EngineHealth:
         """Collect what is wrong."""
-        rows = tuple(
-            RowHealth(str(r.watch), serving=r.synced.is_set(), problem=r.problem, objects=len(r.store))
-            for r in self.streams.rows.values()
-        )
-        problems = [f"{r.watch}: {r.problem}" for r in self.streams.rows.values() if r.is_faulty]
+        rows = list(self.streams.rows.values())
+        problems = [f"{r.watch}: {r.problem}" for r in rows if r.is_faulty]
         problems += [f"release records: {i.error}" for i in self._records if i.error]
         problems += [f"watch of {e}" for e in self.dependents.errors()]
-        return EngineHealth(enabled=True, rows=rows, problems=tuple(problems))
+        return EngineHealth(
+            enabled=True,
+            rows=tuple(RowHealth.of(row, self._rollouts.describe(row.watch.key)) for row in rows),
+            problems=tuple(problems),
+            reload=self._file.problem,
+            helm=self._helm.version,
+        )
+
+    def stuck(self) -> str | None:
+        """Say why only a new process would help."""
+        return stuck(self.streams)
 
     @property
     def idle(self) -> bool:
         """Nothing is running or queued, and no row is starting."""
         settled = all(r.synced.is_set() or not r.is_faulty for r in self.streams.rows.values())
-        return settled and self._queue is not None and self._queue.idle
-
-
-def _why(type_: str, obj: Object, previous: Object | None) -> str | None:
-    """Say what of a custom resource changed that asks for a pass."""
-    if type_ == "DELETED" or previous is None:
-        return type_.lower()
-    new, old = obj["metadata"], previous["metadata"]
-    if new.get("uid") != old.get("uid"):
-        return "added"
-    if new.get("generation") != old.get("generation"):
-        return f"generation {new.get('generation')}"
-    if new.get("deletionTimestamp") != old.get("deletionTimestamp"):
-        return "deletion"
-    changed = [part for part in ("labels", "annotations", "finalizers") if new.get(part) != old.get(part)]
-    return ", ".join(changed) or None
+        return settled and self._queue.idle

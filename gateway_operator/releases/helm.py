@@ -35,7 +35,8 @@ HELM_SECONDS = Histogram(
 )
 
 _TERM_GRACE = 2.0  # an upgrade that is told to stop writes its record in less
-_HARD_LIMIT = 30.0  # beyond helm's own timeout
+_PREVIEW_TIMEOUT = 60.0
+_HARD_LIMIT = 10.0  # beyond helm's own timeout, which holds for each hook and not for the whole run
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 _log = get_logger(__name__)
@@ -51,6 +52,18 @@ class HelmOptions:
     timeout: float = 300.0
     history_max: int = 10
     concurrency: int = 4
+    guard: Callable[[str], None] = lambda _what: None  # told before each start; raises what must keep helm from it
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How one helm is run; `timeout` is in seconds, `force` replaces objects that can't be changed."""
+
+    timeout: float
+    force: bool = False
+    disable_hooks: bool = False
+    description: str = ""
+    skip_crds: bool = False
 
 
 class _Runner(Command):  # type: ignore[misc]
@@ -66,12 +79,14 @@ class _Runner(Command):  # type: ignore[misc]
         self._env = _environment(options, home)
         self._slots = asyncio.Semaphore(options.concurrency)
         self._limit = options.timeout + _HARD_LIMIT
+        self._guard = options.guard
         self._extra: tuple[str, ...] = ()
 
-    def with_arguments(self, *extra: str) -> _Runner:
-        """Return a runner that adds `extra` to its command: what pyhelm3 has no parameter for."""
+    def with_arguments(self, *extra: str, timeout: float) -> _Runner:
+        """Return a runner that adds `extra`, for which pyhelm3 has no parameter, and stops helm after `timeout`."""
         other = copy.copy(self)
         other._extra = extra  # noqa: SLF001
+        other._limit = timeout + _HARD_LIMIT  # noqa: SLF001
         return other
 
     async def run(self, command: list[Any], input: bytes | None = None) -> bytes:  # noqa: A002 - pyhelm3's name
@@ -79,6 +94,7 @@ class _Runner(Command):  # type: ignore[misc]
         verb = str(command[0])
         arguments = [*map(str, command), *self._extra]
         async with self._slots:
+            self._guard(f"helm {verb}")
             started = time.monotonic()
             result = "error"
             try:
@@ -124,6 +140,7 @@ def _environment(options: HelmOptions, home: Path) -> dict[str, str]:
         "HELM_CONFIG_HOME": str(home / "config"),
         "HELM_DATA_HOME": str(home / "data"),
         "HELM_DRIVER": "secret",
+        "GOGC": env.get("GOGC", "400"),  # a process of a second needs no thrift: a seventh less CPU
         "KUBECACHEDIR": str(home / "kube"),
     }
     if options.kubeconfig:
@@ -161,42 +178,84 @@ class Helm:
     def __init__(self, runner: _Runner, version: str) -> None:
         self._runner = runner
         self.version = version
-        self._four = not version.startswith("3.")
+        self.applies = self._four = not version.startswith("3.")  # on the server
 
     async def upgrade(
-        self,
-        *,
-        name: str,
-        namespace: str,
-        chart: Path,
-        values: dict[str, Any],
-        labels: dict[str, str],
-        disable_hooks: bool = False,
+        self, *, name: str, namespace: str, chart: Path, values: dict[str, Any], labels: dict[str, str], how: RunOptions
     ) -> int:
         """Install or upgrade a release and return its revision. Raises HelmError.
 
-        Helm 4 forces conflicts: the chart is what its owner asked for, and Helm 3's merge wins over others as well.
+        Helm 4 forces conflicts: the chart is what its owner asked for, and Helm 3's merge wins over others as well. It
+        also leaves validation to the API server, which does it strictly for an apply: to fetch and parse OpenAPI
+        documents in every run is two thirds of helm's work.
         """
-        runner = self._runner.with_arguments("--labels", ",".join(f"{k}={v}" for k, v in sorted(labels.items())))
-        answer = await runner.install_or_upgrade(
+        extra = ["--labels", ",".join(f"{k}={v}" for k, v in sorted(labels.items()))]
+        if self._four:
+            extra.append("--disable-openapi-validation")
+        answer = await self._runner.with_arguments(*extra, timeout=how.timeout).install_or_upgrade(
             name,
             chart,
             values,
             create_namespace=False,
             namespace=namespace,
-            no_hooks=disable_hooks,
-            force_conflicts=self._four,
+            no_hooks=how.disable_hooks,
+            description=how.description or None,
+            skip_crds=how.skip_crds,
+            force=how.force and not self._four,
+            force_replace=how.force and self._four,
+            force_conflicts=self._four and not how.force,
+            server_side=self._server_side(how),  # Helm 4 would go on patching what Helm 3 has patched
+            timeout=_duration(how.timeout),
             reset_values=True,  # else empty values would mean "those of the last revision"
         )
         return int(answer["version"])
 
-    async def uninstall(self, *, name: str, namespace: str, disable_hooks: bool = False) -> bool:
+    async def rollback(self, *, name: str, namespace: str, revision: int, how: RunOptions) -> None:
+        """Make a new revision that is a copy of `revision`. Raises HelmError."""
+        extra: list[str] = []
+        if self._four:
+            extra = [f"--server-side={self._server_side(how)}", "--force-replace" if how.force else "--force-conflicts"]
+        await self._runner.with_arguments(*extra, timeout=how.timeout).rollback(
+            name,
+            revision,
+            namespace=namespace,
+            force=how.force and not self._four,
+            no_hooks=how.disable_hooks,
+            timeout=_duration(how.timeout),
+        )
+
+    async def uninstall(self, *, name: str, namespace: str, how: RunOptions, keep_history: bool = False) -> bool:
         """Uninstall a release; returns False when there was none. Raises HelmError."""
+        extra = ("--description", how.description) if how.description else ()
         try:
-            await self._runner.uninstall(name, namespace=namespace, no_hooks=disable_hooks)
+            await self._runner.with_arguments(*extra, timeout=how.timeout).uninstall(
+                name,
+                namespace=namespace,
+                no_hooks=how.disable_hooks,
+                keep_history=keep_history,
+                timeout=_duration(how.timeout),
+            )
         except ReleaseNotFound:
             return False
         return True
+
+    async def preview(self, *, name: str, namespace: str, chart: Path, values: dict[str, Any]) -> str:
+        """Return the manifest that `upgrade` would give a release; nothing is written. Raises HelmError."""
+        answer = await self._runner.with_arguments("--dry-run=server", timeout=_PREVIEW_TIMEOUT).install_or_upgrade(
+            name, chart, values, create_namespace=False, namespace=namespace, reset_values=True
+        )
+        return str(answer.get("manifest") or "")
+
+    async def crds(self, *, name: str, namespace: str, chart: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the CRDs of a chart and its enabled subcharts; `chart` has no templates. Raises HelmError."""
+        return list(await self._runner.template(name, chart, values, include_crds=True, namespace=namespace))
+
+    def _server_side(self, how: RunOptions) -> str | None:
+        return ("false" if how.force else "true") if self._four else None
+
+
+def _duration(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
 
 
 @contextlib.asynccontextmanager

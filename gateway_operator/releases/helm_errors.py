@@ -21,6 +21,7 @@ class HelmError(GatewayOperatorError):
 
     word = "Failed"
     lasting = True  # the same inputs will fail again
+    passing = False  # it has nothing to do with the release, not even after helm has written a revision
 
 
 class RenderFailed(HelmError):
@@ -79,6 +80,7 @@ class PendingOperation(HelmError):
 
     word = "PendingOperation"
     lasting = False
+    passing = True
 
 
 class Unreachable(HelmError):
@@ -86,6 +88,7 @@ class Unreachable(HelmError):
 
     word = "Unreachable"
     lasting = False
+    passing = True
 
 
 class HelmTimeout(HelmError):
@@ -99,6 +102,7 @@ class HelmCancelled(HelmError):
 
     word = "Cancelled"
     lasting = False
+    passing = True
 
 
 class ReleaseNotFound(HelmError):
@@ -135,9 +139,10 @@ _RULES: tuple[tuple[str, type[HelmError]], ...] = (
     (r"is forbidden: |cannot (get|list|create|patch|update|delete|watch) resource", HelmForbidden),
     (r"conflict occurred while applying|conflicts? with \"", FieldConflict),
     (r"field is immutable|is invalid: |is invalid\b.*(Required|Invalid|Forbidden) value|unknown field", ObjectRefused),
+    (r"failed to create typed patch object|field not declared in schema", ObjectRefused),
     (r"error validating data|admission webhook .* denied|no matches for kind|strict decoding error", ObjectRefused),
-    (r"has no deployed releases", NoDeployedRelease),
-    (r"release: not found|Release not loaded: .*not found", ReleaseNotFound),
+    (r"has no deployed releases|no revision for release", NoDeployedRelease),
+    (r"release: not found|Release not loaded: .*not found|no release provided", ReleaseNotFound),
     (r"timed out waiting|context deadline exceeded|deadline exceeded", HelmTimeout),
 )
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), kind) for pattern, kind in _RULES)

@@ -45,7 +45,7 @@ class ReleasePlan:
 class LiveObjects:
     """The objects of a release as last seen.
 
-    Whole are workloads, Services and custom resources of watched kinds; of all others only the metadata is known.
+    Whole are workloads, Services and custom resources of watched kinds; of all others little but the name is known.
     """
 
     objects: tuple[dict[str, Any], ...] = ()

@@ -33,18 +33,17 @@ class Manifests:
             release = await self.payload(record.key, record.version)
         except NotFound:
             return None
-        objects = await asyncio.to_thread(parse_manifest, release.get("manifest", ""))
-        settled = [await self._settle(o, record.namespace) for o in objects]
         meta = (release.get("chart") or {}).get("metadata") or {}
-        manifest = build_manifest(
-            settled,
-            version=record.version,
-            chart=f"{meta.get('name', '')}-{meta.get('version', '')}",
-            digest=record.digest,
-            release=record.key,
-        )
+        chart = f"{meta.get('name', '')}-{meta.get('version', '')}"
+        manifest = await self.build(release.get("manifest", ""), record.key, record.version, chart, record.digest)
         self._cache[record.key] = manifest
         return manifest
+
+    async def build(self, text: str, release: ReleaseKey, version: int, chart: str, digest: str) -> Manifest:
+        """Complete a rendered manifest to what the cluster gets. Raises ApiError."""
+        objects = await asyncio.to_thread(parse_manifest, text)
+        settled = [await self._settle(o, release[0]) for o in objects]
+        return build_manifest(settled, version=version, chart=chart, digest=digest, release=release)
 
     async def _settle(self, obj: dict[str, Any], namespace: str) -> dict[str, Any]:
         """Give namespaced objects the namespace that Helm gives them, and take it from others."""

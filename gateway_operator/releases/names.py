@@ -21,6 +21,11 @@ DIGEST_LABEL = f"{GROUP}/digest"
 HOLDER_LABEL = f"{GROUP}/holder"
 OWNER_LABEL = f"{GROUP}/owner"
 CHART_LABEL = f"{GROUP}/chart"  # the start of the digest of the chart's content
+# Helm copies labels from revision to revision, also when somebody else runs it: only a record whose number is in
+# this label was made by us.
+REVISION_LABEL = f"{GROUP}/revision"
+ROLLED_BACK_LABEL = f"{GROUP}/rolled-back-to"  # on what a rollback of ours made
+INTENT_LABEL = f"{GROUP}/rolls-back"  # on what a rollback of ours leaves: `<revision it makes>.<revision it copies>`
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY_HELM = f"{MANAGED_BY}=Helm"

@@ -9,18 +9,15 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import time
 from collections import Counter as Count
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from prometheus_client import Counter, Gauge
-
 from gateway_operator.errors import GatewayOperatorError
+from gateway_operator.releases.queue_metrics import QueueMetrics
 from gateway_operator.telemetry import get_logger
-
-QUEUE_DEPTH = Gauge("gateway_operator_queue_depth", "Objects that wait for a pass.")
-RECONCILES = Counter("gateway_operator_reconciles_total", "Passes over an object.", ["kind", "result"])
 
 FIRST_DELAY = 1.0
 MAX_DELAY = 300.0
@@ -61,6 +58,7 @@ class _Work:
     running: bool = False
     failures: int = 0
     due: float | None = None
+    since: float = 0.0  # monotonic; when it was queued, or when its pass began
 
 
 class WorkQueue:
@@ -76,6 +74,12 @@ class WorkQueue:
         self._serial = 0
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._metrics = QueueMetrics(self._ages, workers)
+
+    def _ages(self, row: tuple[str, str]) -> list[float]:
+        """Return how long each running pass of a row has taken so far."""
+        now = time.monotonic()
+        return [now - work.since for key, work in self._work.items() if work.running and key.row == row]
 
     def add(self, key: Key, reason: str) -> None:
         """Ask for a pass now; if one is running, for another after it."""
@@ -83,9 +87,9 @@ class WorkQueue:
         work.reasons[reason] = None
         if work.running or work.queued:
             return
-        work.queued = True
+        work.queued, work.since = True, time.monotonic()
         self._ready.setdefault(key.row, {})[key] = None
-        QUEUE_DEPTH.inc()
+        self._metrics.queued(key.row)
         self._wake.set()
 
     def add_after(self, key: Key, delay: float, reason: str) -> None:
@@ -122,7 +126,7 @@ class WorkQueue:
                     self._start(group)
                     await self._sleep()
         finally:
-            QUEUE_DEPTH.set(0)
+            self._metrics.close()
 
     async def _sleep(self) -> None:
         delay = self._heap[0][0] - asyncio.get_running_loop().time() if self._heap else None
@@ -146,9 +150,9 @@ class WorkQueue:
             while keys and self._running[row] < self._workers:
                 key = next(iter(keys))
                 del keys[key]
-                QUEUE_DEPTH.dec()
                 work = self._work[key]
-                work.queued, work.running = False, True
+                self._metrics.started(key.row, time.monotonic() - work.since)
+                work.queued, work.running, work.since = False, True, time.monotonic()
                 reasons = tuple(work.reasons)
                 work.reasons.clear()
                 self._running[row] += 1
@@ -163,7 +167,7 @@ class WorkQueue:
         try:
             delay = await self._handle(key, reasons)
             work.failures = 0
-            result = "ok"
+            result = "success" if delay is None else "requeue_after"
         except Exception as error:  # noqa: BLE001 - one object's trouble must not stop the others
             work.failures += 1
             delay, why = jittered(backoff(work.failures)), "retry"
@@ -177,7 +181,7 @@ class WorkQueue:
                 exc_info=not isinstance(error, GatewayOperatorError),
             )
         finally:
-            RECONCILES.labels(key.row[1], result).inc()
+            self._metrics.ended(key.row, result, time.monotonic() - work.since)
             work.running = False
             self._running[key.row] -= 1
             self._wake.set()

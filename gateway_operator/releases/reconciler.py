@@ -6,29 +6,38 @@ A pass over an object at rest asks the API server nothing and runs no helm: ever
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime
 from typing import Any
 
-from gateway_operator.errors import ApiError, Conflict, NotFound, Unavailable
+from gateway_operator.errors import ApiError, Conflict, Unavailable
 from gateway_operator.names import release_name
-from gateway_operator.releases import names
-from gateway_operator.releases.claims import Claims
+from gateway_operator.releases.annotations import Requests, requests_of
+from gateway_operator.releases.claims import Claims, owner_of
 from gateway_operator.releases.deletion import Deletion
 from gateway_operator.releases.finalizer import add_finalizer, has_finalizer
 from gateway_operator.releases.helm_errors import HelmError
-from gateway_operator.releases.kinds import LiveObjects, ReleasePlan
+from gateway_operator.releases.kinds import Notice, Refusal, ReleasePlan
 from gateway_operator.releases.objects import ObjectId
-from gateway_operator.releases.queue import Key
+from gateway_operator.releases.parents import Parents
+from gateway_operator.releases.queue import Key, jittered
 from gateway_operator.releases.records import RecordError, ReleaseKey
+from gateway_operator.releases.recovery import Recovery
 from gateway_operator.releases.repair import Repairs
+from gateway_operator.releases.reports import Reports
 from gateway_operator.releases.rows import Object, Row
 from gateway_operator.releases.runs import Runs
-from gateway_operator.releases.status import Fault, Outcome, build_status, differs
+from gateway_operator.releases.state import Wanted
+from gateway_operator.releases.status import Fault, Outcome
+from gateway_operator.releases.steps import Steps, Work
 from gateway_operator.releases.tools import Tools
 from gateway_operator.releases.values import build_values, input_digest
 from gateway_operator.telemetry import get_logger
 
 _NOT_SYNCED = 0.5
+_AGAIN = 0.1
+_HELD = (
+    "held at a copy of revision {revision}, as the annotation rollback-to asks; remove the annotation to go on with "
+    "what this object says"
+)
 _log = get_logger(__name__)
 
 
@@ -38,57 +47,85 @@ class Reconciler:
     def __init__(self, tools: Tools, claims: Claims) -> None:
         self._tools = tools
         self._claims = claims
-        self._runs = Runs(tools)
-        self._deletion = Deletion(tools, claims)
+        self._parents = Parents(tools.rows, claims, tools.dependents)
+        steps, self._recovery = Steps(tools), Recovery(tools)
+        self._runs = Runs(tools, self._parents, steps, self._recovery)
+        self._deletion = Deletion(tools, claims, steps, self._recovery)
         self._repairs = Repairs(tools)
+        self._reports = Reports(tools, claims)
 
     def suspect(self, key: Key, found: ObjectId) -> None:
         """Note an object to compare in the next pass."""
         self._repairs.suspect(key, found)
 
-    async def __call__(self, key: Key, reasons: tuple[str, ...]) -> float | None:
+    async def __call__(self, key: Key, _reasons: tuple[str, ...]) -> float | None:
         """Run one pass; returns the delay to the next, if one is needed."""
-        row = self._tools.rows[key.row]
+        row = self._tools.rollouts.view(key, self._tools.rows[key.row])
         if not row.synced.is_set():
             return _NOT_SYNCED
         obj = row.store.get((key.namespace, key.name))
         if obj is None:
             self._gone(key)
             return None
-        _log.debug("pass", object=str(key), trigger=", ".join(reasons))
+        requests = requests_of(obj)
         outcome = Outcome(uid=obj["metadata"].get("uid", ""), generation=int(obj["metadata"].get("generation", 1)))
+        outcome.paused = requests.paused
+        self._reports.known(key, obj, outcome)
+        if requests.paused:
+            await self._rest(key, row, outcome)
+            return None
         if obj["metadata"].get("deletionTimestamp"):
-            return await self._delete(key, row, obj, outcome)
+            return await self._delete(key, row, obj, outcome, requests)
         try:
-            delay = await self._bring(key, row, obj, outcome)
+            delay = await self._bring(key, row, obj, outcome, requests)
         except (Conflict, Unavailable):
             raise
         except (ApiError, RecordError) as error:
+            self._parents.passed(key, row)
             outcome.irreconcilable = Fault("ReconcileError", str(error))
             with contextlib.suppress(ApiError):
-                await self._write(row, key, outcome)
+                await self._reports.write(row, key, outcome)
+            self._tools.rollouts.passed(key, row, outcome)
             raise
-        await self._write(row, key, outcome)
-        return delay
+        self._parents.passed(key, row)
+        await self._reports.write(row, key, outcome)
+        self._tools.rollouts.passed(key, row, outcome)
+        period = requests.period(row.watch.reconcile_period, self._tools.settings.reconcile_period)
+        return min((d for d in (delay, jittered(period) if period else None) if d is not None), default=None)
 
     def _gone(self, key: Key) -> None:
         release = self._claims.drop(key)
         if release and self._tools.index.newest(release) is None:
             self._tools.manifests.forget(release)
+            self._recovery.forget(release)
         self._runs.forget(key)
+        self._parents.forget(key)
+        self._deletion.forget(key)
         self._repairs.forget(key)
+        self._reports.forget(key)
 
-    async def _delete(self, key: Key, row: Row, obj: Object, outcome: Outcome) -> float | None:
+    async def _rest(self, key: Key, row: Row, outcome: Outcome) -> None:
+        """Only say how it is."""
+        self._parents.passed(key, row)
+        self._reports.add_extra(key, row, self._claims.held(key), outcome)
+        await self._reports.write(row, key, outcome)
+        self._tools.rollouts.passed(key, row, outcome)
+
+    async def _delete(self, key: Key, row: Row, obj: Object, outcome: Outcome, requests: Requests) -> float | None:
         if not has_finalizer(obj):
             return None
         self._adopted(key, obj)
+        outcome.notices = requests.notices
         try:
-            delay = await self._deletion.pursue(key, row, obj, outcome)
+            delay = await self._deletion.pursue(
+                key, row, obj, outcome, requests, self._reports.teller(key, row, outcome)
+            )
         except HelmError:
-            await self._write(row, key, outcome)
+            await self._reports.write(row, key, outcome)
             raise
         if delay is not None:
-            await self._write(row, key, outcome)
+            outcome.deployed = None
+            await self._reports.write(row, key, outcome)
         return delay
 
     def _adopted(self, key: Key, obj: Object) -> None:
@@ -97,8 +134,8 @@ class Reconciler:
             recorded = ((obj.get("status") or {}).get("deployedRelease") or {}).get("name")
             self._claims.claim(key, recorded or release_name(key.name))
 
-    async def _bring(self, key: Key, row: Row, obj: Object, outcome: Outcome) -> float | None:
-        plan = self._plan(key, row, obj, outcome)
+    async def _bring(self, key: Key, row: Row, obj: Object, outcome: Outcome, requests: Requests) -> float | None:
+        plan = self._plan(key, row, obj, outcome, requests)
         if plan is None:
             return None
         release = self._claims.held(key)
@@ -109,18 +146,41 @@ class Reconciler:
                 return None
         elif release is None or self._tools.index.newest(release) is None:
             self._claims.drop(key)
-            self._add_extra(key, row, None, outcome)
+            self._reports.add_extra(key, row, None, outcome)
             return None
+        self._take_tokens(key, obj, requests, outcome)
         changed, delay = False, None
         if plan.refusal is None:
-            changed, delay = await self._release(key, row, obj, release, plan, outcome)
+            changed, delay = await self._release(key, row, obj, release, plan, outcome, requests)
         if outcome.irreconcilable is None:
-            again = await self._repairs.look(key, row, release, outcome, changed=changed)
+            again = await self._look(key, row, release, outcome, changed=changed)
             delay = min((d for d in (delay, again) if d is not None), default=None)
-            self._add_extra(key, row, release, outcome)
+            self._reports.add_extra(key, row, release, outcome)
         return delay
 
-    def _plan(self, key: Key, row: Row, obj: Object, outcome: Outcome) -> ReleasePlan | None:
+    async def _look(self, key: Key, row: Row, release: ReleaseKey, outcome: Outcome, *, changed: bool) -> float | None:
+        try:
+            return await self._repairs.look(key, row, release, outcome, changed=changed)
+        except RecordError as error:
+            record = await self._recovery.discard_unreadable(key, release)
+            if record is None:
+                raise
+            if obj := row.store.get((key.namespace, key.name)):
+                text = f"{error}: the record {record} is deleted, and the release made anew from what is left"
+                self._tools.recorder.event(obj, type_="Warning", reason="RecordUnreadable", message=text)
+            outcome.current = False
+            return _AGAIN
+
+    def _take_tokens(self, key: Key, obj: Object, requests: Requests, outcome: Outcome) -> None:
+        """Handle `reset-at` and `reconcile-at`, each token once."""
+        if _is_new(obj, "lastHandledResetAt", requests.reset_at):
+            self._runs.reset(key)
+            outcome.handled["lastHandledResetAt"] = requests.reset_at
+        if _is_new(obj, "lastHandledReconcileAt", requests.reconcile_at):
+            self._repairs.forget(key)  # so that everything is compared
+            outcome.handled["lastHandledReconcileAt"] = requests.reconcile_at
+
+    def _plan(self, key: Key, row: Row, obj: Object, outcome: Outcome, requests: Requests) -> ReleasePlan | None:
         held = self._claims.held(key)
         installed = held is not None and self._tools.index.newest(held) is not None
         try:
@@ -131,68 +191,64 @@ class Reconciler:
             _log.exception("no values for object", object=str(key))
             outcome.irreconcilable = Fault("ErrorGettingValues", f"{type(error).__name__}: {error}")
             return None
-        outcome.refusal, outcome.notices = plan.refusal, plan.notices
-        self._tell_plan(obj, plan)
+        outcome.refusal, outcome.notices = plan.refusal, (*plan.notices, *requests.notices)
+        self._tell_plan(obj, plan.refusal, outcome.notices)
+        outcome.notices += row.notices
         return plan
 
-    def _tell_plan(self, obj: Object, plan: ReleasePlan) -> None:
+    def _tell_plan(self, obj: Object, refusal: Refusal | None, notices: tuple[Notice, ...]) -> None:
         """Give Events for what the last status didn't say yet."""
         status = obj.get("status") or {}
         accepted: dict[str, Any] = next((c for c in status.get("conditions") or [] if c.get("type") == "Accepted"), {})
-        refusal = plan.refusal
         if refusal and (accepted.get("reason"), accepted.get("message")) != (refusal.reason, refusal.message):
             self._tools.recorder.event(obj, type_="Warning", reason=refusal.reason, message=refusal.message)
-        for notice in plan.notices:
+        for notice in notices:
             if notice.message not in (status.get("message") or ""):
                 self._tools.recorder.event(obj, type_="Warning", reason=notice.reason, message=notice.message)
 
     async def _release(
-        self, key: Key, row: Row, obj: Object, release: ReleaseKey, plan: ReleasePlan, outcome: Outcome
+        self,
+        key: Key,
+        row: Row,
+        obj: Object,
+        release: ReleaseKey,
+        plan: ReleasePlan,
+        outcome: Outcome,
+        requests: Requests,
     ) -> tuple[bool, float | None]:
-        merged = build_values(plan.values, row.watch.overrides)
+        newest = self._tools.index.newest(release)
+        if row.frozen and requests.rollback_to is None and newest and newest.status == "deployed":
+            outcome.current = True
+            return False, None
+        hidden = self._tools.settings.suppress_override_values
+        merged = build_values(plan.values, row.watch.overrides, suppress=hidden)
         digest = input_digest(chart_digest=row.watch.chart.digest, values=merged.values, release_name=release[1])
         if not has_finalizer(obj) and row.resource is not None:
             row.take("MODIFIED", await add_finalizer(self._tools.api, row.resource, obj))
-        changed, delay = await self._runs.bring(key, row, release, digest=digest, values=merged.values, outcome=outcome)
-        newest, deployed = self._tools.index.newest(release), self._tools.index.deployed(release)
-        outcome.current = bool(deployed and deployed == newest and deployed.digest == digest)
-        if changed and outcome.current:
-            for path in merged.overridden:
-                message = f"watches.yaml sets {path}; what this object says there is not used"
+        if requests.rollback_to is not None:
+            outcome.held = _HELD.format(revision=requests.rollback_to)
+        forced = _is_new(obj, "lastHandledForceAt", requests.force_at)
+        work = Work(
+            key=key,
+            row=row,
+            obj=row.store.get((key.namespace, key.name), obj),
+            release=release,
+            wanted=Wanted(digest, owner_of(key), row.watch.chart.name, requests.rollback_to),
+            values=merged.values,
+            requests=requests,
+            tell=self._reports.teller(key, row, outcome),
+            drifted=self._repairs.suspected(key),
+            forced=forced,
+        )
+        changed, delay = await self._runs.bring(work, outcome)
+        if forced and changed:
+            outcome.handled["lastHandledForceAt"] = requests.force_at
+        if changed and outcome.current and not outcome.held:
+            for message in merged.remarks:
                 self._tools.recorder.event(obj, type_="Warning", reason="ValueOverridden", message=message)
         return changed, delay
 
-    def _add_extra(self, key: Key, row: Row, release: ReleaseKey | None, outcome: Outcome) -> None:
-        manifest = self._tools.manifests.cached(release) if release else None
-        live = [self._tools.dependents.live(i) for i in manifest.ids] if manifest else []
-        obj = row.store.get((key.namespace, key.name))
-        if obj is None:
-            return
-        try:
-            outcome.extra = self._tools.logic(key.row).status(obj, LiveObjects(tuple(o for o in live if o)))
-        except Exception:  # noqa: BLE001 - the engine's own status is still right
-            _log.exception("no status of its own for object", object=str(key))
 
-    async def _write(self, row: Row, key: Key, outcome: Outcome) -> None:
-        """Write the status if that changes anything. Raises ApiError."""
-        obj = row.store.get((key.namespace, key.name))
-        if obj is None or row.resource is None or obj["metadata"].get("uid", "") != outcome.uid:
-            return
-        keep_others = row.watch.group not in names.OWN_GROUPS
-        status = build_status(obj, outcome, now=datetime.now(UTC), keep_others=keep_others)
-        if not differs(obj, status):
-            return
-        meta = {"name": key.name, **({"namespace": key.namespace} if key.namespace else {})}
-        body: dict[str, Any] = {
-            "apiVersion": row.watch.api_version,
-            "kind": row.watch.kind,
-            "metadata": meta,
-            "status": status,
-        }
-        try:
-            written = await self._tools.api.apply(
-                row.resource, body, field_manager=names.STATUS_MANAGER, force=True, subresource="status"
-            )
-        except NotFound:  # the object is gone, or its CRD has no status
-            return
-        row.take("MODIFIED", written)
+def _is_new(obj: Object, field: str, token: str) -> bool:
+    """Tell whether a token was not handled yet."""
+    return bool(token) and (obj.get("status") or {}).get(field) != token

@@ -22,6 +22,7 @@ from gateway_operator.releases import names
 
 SECRET_PREFIX = "sh.helm.release.v1."  # noqa: S105
 PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
+_TIMES = ("modifiedAt", "createdAt")  # labels in which Helm notes seconds since the epoch
 
 ReleaseKey = tuple[str, str]  # namespace and name of a release
 
@@ -44,11 +45,20 @@ class ReleaseRecord:
     owner: str = ""
     chart: str = ""
     created: float = 0.0  # seconds since the epoch
+    modified: float = 0.0  # when Helm wrote it last
+    revision: str = ""  # the number that our label gives
+    rolled_back_to: str = ""
+    intent: str = ""
 
     @property
     def key(self) -> ReleaseKey:
         """Return what names the release."""
         return self.namespace, self.name
+
+
+def secret_name(key: ReleaseKey, version: int) -> str:
+    """Return the name of the Secret of a revision."""
+    return f"{SECRET_PREFIX}{key[1]}.v{version}"
 
 
 def parse_record(secret: dict[str, Any]) -> ReleaseRecord | None:
@@ -68,7 +78,11 @@ def parse_record(secret: dict[str, Any]) -> ReleaseRecord | None:
         holder=labels.get(names.HOLDER_LABEL, ""),
         owner=labels.get(names.OWNER_LABEL, ""),
         chart=labels.get(names.CHART_LABEL, ""),
-        created=_epoch(meta.get("creationTimestamp")),
+        created=(created := _epoch(meta.get("creationTimestamp"))),
+        modified=next((float(labels[k]) for k in _TIMES if labels.get(k, "").isdigit()), created),
+        revision=labels.get(names.REVISION_LABEL, ""),
+        rolled_back_to=labels.get(names.ROLLED_BACK_LABEL, ""),
+        intent=labels.get(names.INTENT_LABEL, ""),
     )
 
 
@@ -116,6 +130,13 @@ def chart_name(release: dict[str, Any]) -> str:
     return str(name)
 
 
+def made_here(record: ReleaseRecord, before: ReleaseRecord | None) -> bool:
+    """Tell whether an operator of ours made a revision; `before` is the one before it."""
+    if record.revision == str(record.version) or (record.holder and not record.revision):
+        return True
+    return before is not None and before.intent.startswith(f"{record.version}.")
+
+
 class ReleaseIndex:
     """All records by release; fed by an informer, asked by the reconciler."""
 
@@ -153,6 +174,18 @@ class ReleaseIndex:
         """Return the newest record that Helm calls deployed."""
         found = [r for r in self._records.get(key, {}).values() if r.status == "deployed"]
         return max(found, key=lambda r: r.version, default=None)
+
+    def all(self, key: ReleaseKey) -> list[ReleaseRecord]:
+        """Return every record of a release, oldest first."""
+        return [record for _, record in sorted(self._records.get(key, {}).items())]
+
+    def find(self, key: ReleaseKey, version: int) -> ReleaseRecord | None:
+        """Return one revision."""
+        return self._records.get(key, {}).get(version)
+
+    def made_here(self, record: ReleaseRecord) -> bool:
+        """Tell whether this operator, in whichever process, made a revision: Helm copies labels for everybody."""
+        return made_here(record, self.find(record.key, record.version - 1))
 
     def owned_by(self, namespace: str, owner: str) -> ReleaseRecord | None:
         """Return the newest record in `namespace` that carries this owner label."""

@@ -1,200 +1,291 @@
-"""Brings a release to what is wanted: the state, the action for it, and how often a failing one is tried.
+"""Brings a release to what is wanted: name the state, do what the table says, look again, until nothing is left to do.
 
-A run that failed for a reason that lies in its inputs is not repeated at once: the same digest is tried again after
-five minutes, then ten, up to an hour. What may pass by itself (an API server that is away) is tried from one second on.
+Errors of helm end in the outcome and in `Attempts`; what is raised is trouble with the API server.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import replace
 
-from gateway_operator.errors import NotFound
-from gateway_operator.releases import names
-from gateway_operator.releases.claims import owner_of
-from gateway_operator.releases.helm_errors import HelmError
-from gateway_operator.releases.queue import Key, backoff, jittered
-from gateway_operator.releases.records import PENDING, RecordError, ReleaseKey, ReleaseRecord, as_failed, chart_name
-from gateway_operator.releases.rows import Row
-from gateway_operator.releases.state import ACTIONS, Action, State, Wanted, observe
+from gateway_operator.errors import NotFound, Unavailable
+from gateway_operator.releases.attempts import Attempt, Attempts, failed_again, is_lasting
+from gateway_operator.releases.handover import prepare
+from gateway_operator.releases.helm_errors import HelmError, NoDeployedRelease
+from gateway_operator.releases.parents import Parents
+from gateway_operator.releases.queue import Key
+from gateway_operator.releases.records import RecordError, ReleaseKey, ReleaseRecord, chart_name
+from gateway_operator.releases.recovery import Recovery
+from gateway_operator.releases.sizes import check_size
+from gateway_operator.releases.state import UNINSTALL_GRACE, Action, Circumstances, Facts, State, decide, observe
 from gateway_operator.releases.status import Fault, Outcome
+from gateway_operator.releases.steps import Steps, Work
 from gateway_operator.releases.tools import Tools
 from gateway_operator.telemetry import get_logger
 
-_SLOW_FIRST, _SLOW_LIMIT = 300.0, 3600.0
+_STEPS = 6  # unlock, upgrade, return, and what people do meanwhile
+_AGAIN = 1.0
 _PENDING_MARGIN = 60.0  # beyond helm's timeout, for somebody's own helm
-_SEEN_WITHIN = 5.0
+_PARENT_POLL = 0.5
+_RESTS = frozenset({Action.NOTHING, Action.REPAIR, Action.WAIT, Action.BACK_OFF, Action.REFUSE})
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A failed run."""
-
-    digest: str
-    failures: int
-    not_before: float  # monotonic
-    fault: Fault
 
 
 class Runs:
     """Decides on helm runs and makes them."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, parents: Parents, steps: Steps, recovery: Recovery) -> None:
         self._tools = tools
-        self._attempts: dict[Key, Attempt] = {}
+        self._parents = parents
+        self._steps = steps
+        self._recovery = recovery
+        self._attempts = Attempts()
 
     def forget(self, key: Key) -> None:
         """Drop what is known of a resource that is gone."""
-        self._attempts.pop(key, None)
+        self._attempts.forget(key)
 
-    async def bring(
-        self, key: Key, row: Row, release: ReleaseKey, *, digest: str, values: dict[str, Any], outcome: Outcome
-    ) -> tuple[bool, float | None]:
+    def reset(self, key: Key) -> None:
+        """Try at once again what failed."""
+        self._attempts.clear(key)
+
+    async def bring(self, work: Work, outcome: Outcome) -> tuple[bool, float | None]:
         """Do what the release's state asks for. Returns whether helm changed it, and when to look again.
 
         Raises ApiError.
         """
-        wanted = Wanted(digest, owner_of(key), row.watch.chart.name)
-        newest = self._tools.index.newest(release)
-        state, age = await self._observe(newest, wanted)
-        action = ACTIONS[state]
-        if action is Action.NOTHING:
-            self._attempts.pop(key, None)
-            return False, None
-        if action is Action.REFUSE:
-            outcome.irreconcilable = Fault("ReleaseNameTaken", self._taken(newest, release))
-            return False, None
-        if action is Action.WAIT:
-            outcome.progress = f"somebody else's helm is at work on release {release[1]}"
-            return False, max(1.0, self._grace - age)
-        if delay := self._must_wait(key, digest, outcome):
-            return False, delay
-        if action is Action.UNLOCK and newest:
-            await self.unlock(newest)
-        return await self._run(key, row, release, action, digest=digest, values=values, outcome=outcome, state=state)
+        changed, forced = False, work.forced
+        for _ in range(_STEPS):
+            newest = self._tools.index.newest(work.release)
+            state, age = await self._observe(work, newest)
+            action = decide(state, work.wanted, self._circumstances(work, newest, forced=forced))
+            if action in _RESTS or self._obstacle(work, action, outcome):
+                return changed, self._rest(work, action, newest, age, outcome)
+            if action is Action.UNLOCK and newest:
+                await self._recovery.unlock(newest)
+                continue
+            changed, forced = True, False
+            if await self._act(work, state, action, newest, outcome):
+                self._succeeded(work, outcome)
+                return True, None
+        return changed, _AGAIN
 
-    @property
-    def _grace(self) -> float:
-        return self._tools.settings.helm_timeout + _PENDING_MARGIN
+    def _rest(
+        self, work: Work, action: Action, newest: ReleaseRecord | None, age: float, outcome: Outcome
+    ) -> float | None:
+        """Say why nothing is done; returns when to look again."""
+        if action in {Action.NOTHING, Action.REPAIR}:
+            self._succeeded(work, outcome)
+        elif action is Action.REFUSE:
+            outcome.irreconcilable = Fault("ReleaseNameTaken", _taken(newest, work.release))
+        elif action is Action.BACK_OFF:
+            return self._back_off(work, outcome)
+        elif action is Action.WAIT:
+            outcome.progress = f"somebody else's helm is at work on release {work.release[1]}"
+            grace = UNINSTALL_GRACE if newest and newest.status == "uninstalling" else self._grace(work)
+            return max(_AGAIN, grace - age)
+        else:
+            return _PARENT_POLL if outcome.progress else None
+        return None
 
-    async def _observe(self, newest: ReleaseRecord | None, wanted: Wanted) -> tuple[State, float]:
-        """Name the state and the age of the newest record; records without our label are decoded for it."""
+    def _obstacle(self, work: Work, action: Action, outcome: Outcome) -> bool:
+        """Note what keeps helm from being run now."""
+        if action is Action.UNLOCK:
+            return False
+        if before := self._parents.ahead(work.key, work.obj):
+            outcome.progress = f"waiting for {before}"
+        elif action is Action.ROLL_BACK and (missing := self._missing_revision(work)):
+            outcome.failure = missing
+        else:
+            return False
+        return True
+
+    def _succeeded(self, work: Work, outcome: Outcome) -> None:
+        self._attempts.clear(work.key)
+        outcome.current, outcome.attempt = True, None
+
+    def _grace(self, work: Work) -> float:
+        return self._steps.timeout(work.row) + _PENDING_MARGIN
+
+    async def _observe(self, work: Work, newest: ReleaseRecord | None) -> tuple[State, float]:
+        """Name the state, and the age of the newest record; records without our label are decoded for it."""
+        if newest is None:
+            return observe(None, work.wanted, Facts()), 0.0
         recorded: str | None = None
-        started = newest.created if newest else 0.0
-        if newest and not newest.owner:
+        if not newest.owner:
             try:
-                payload = await self._tools.manifests.payload(newest.key, newest.version)
-                recorded = chart_name(payload)
-                started = _epoch((payload.get("info") or {}).get("last_deployed")) or started
+                recorded = chart_name(await self._tools.manifests.payload(newest.key, newest.version))
             except (NotFound, RecordError):
                 recorded = None
-        now = time.time()
-        state = observe(newest, wanted, recorded_chart=recorded, now=now, started=started, pending_grace=self._grace)
-        return state, now - started
+        age = max(0.0, time.time() - newest.modified)
+        facts = Facts(
+            ours=self._tools.index.made_here(newest),
+            recorded_chart=recorded,
+            age=age,
+            pending_grace=self._grace(work),
+            reverted=await self._is_reverted(work, newest),
+            drifted=work.drifted,
+        )
+        return observe(newest, work.wanted, facts), age
 
-    def _taken(self, newest: ReleaseRecord | None, release: ReleaseKey) -> str:
-        owner = f" of {newest.owner}" if newest and newest.owner else ", of another chart"
-        return (
-            f"there is a Helm release {release[1]} in {release[0]} already{owner}: uninstall it, or give this object "
-            "another name"
+    async def _is_reverted(self, work: Work, newest: ReleaseRecord) -> bool:
+        """Tell whether a failed change was taken back before it changed anything, so that no revision is needed."""
+        deployed = self._tools.index.deployed(work.release)
+        if newest.status != "failed" or deployed is None or work.wanted.revision is not None:
+            return False
+        if newest.digest == work.wanted.digest or deployed.digest != work.wanted.digest:
+            return False
+        return self._tools.index.made_here(deployed) and await self._recovery.is_live(newest, deployed)
+
+    def _circumstances(self, work: Work, newest: ReleaseRecord | None, *, forced: bool) -> Circumstances:
+        attempt = self._held_back(work)
+        if attempt is None or forced:
+            return Circumstances(forced=forced)
+        index = self._tools.index
+        deployed = index.deployed(work.release)
+        before = index.find(work.release, newest.version - 1) if newest else None
+        returned = bool(newest and before and before.intent.startswith(f"{newest.version}."))
+        first = bool(newest and newest.version == 1 and newest.status == "failed" and index.made_here(newest))
+        return Circumstances(
+            held_back=True,
+            can_return=attempt.lasting and deployed is not None and not returned and not attempt.followed_up,
+            can_remove=first and not attempt.followed_up,
         )
 
-    def _must_wait(self, key: Key, digest: str, outcome: Outcome) -> float | None:
-        attempt = self._attempts.get(key)
-        if attempt is None or attempt.digest != digest:
+    def _held_back(self, work: Work) -> Attempt | None:
+        """Return the failure of the same inputs whose next try isn't due."""
+        attempt = self._attempts.get(work.key, work.obj)
+        if attempt is None or attempt.digest != work.inputs or attempt.retry_at <= time.time():
             return None
-        left = attempt.not_before - time.monotonic()
-        if left <= 0:
+        return None if work.requests.upgrade_force and not attempt.forced else attempt
+
+    def _back_off(self, work: Work, outcome: Outcome) -> float:
+        attempt = self._attempts.get(work.key, work.obj)
+        assert attempt is not None  # noqa: S101 - else nothing would be held back
+        outcome.failure, outcome.attempt = attempt.fault, attempt.as_status()
+        return max(0.1, attempt.retry_at - time.time())
+
+    def _missing_revision(self, work: Work) -> Fault | None:
+        known = [record.version for record in self._tools.index.all(work.release)]
+        if work.wanted.revision in known:
             return None
-        outcome.failure = attempt.fault
-        return left
+        listed = ", ".join(map(str, known)) or "none"
+        return Fault(
+            "RollbackError", f"release {work.release[1]} has no revision {work.wanted.revision}; it has {listed}"
+        )
 
-    async def unlock(self, record: ReleaseRecord) -> None:
-        """Mark a revision failed whose helm died, or remove a record that can't be read. Raises ApiError."""
-        api = self._tools.api
-        secrets = await api.resource("v1", "Secret")
-        secret = await api.get(secrets, record.secret, record.namespace)
-        try:
-            failed = as_failed(
-                secret, f"interrupted: its operator ({record.holder or 'unknown'}) died in {record.status}"
-            )
-        except RecordError:
-            await api.delete(secrets, record.secret, record.namespace)
-        else:
-            await api.replace(secrets, failed, record.namespace)
-        _log.warning("interrupted release unlocked", release=record.name, namespace=record.namespace, was=record.status)
-
-    async def _run(
-        self,
-        key: Key,
-        row: Row,
-        release: ReleaseKey,
-        action: Action,
-        *,
-        digest: str,
-        values: dict[str, Any],
-        outcome: Outcome,
-        state: State,
-    ) -> tuple[bool, float | None]:
-        verb = "Install" if self._tools.index.deployed(release) is None else "Upgrade"
-        labels = {
-            names.DIGEST_LABEL: digest,
-            names.HOLDER_LABEL: names.label_value(self._tools.settings.identity),
-            names.OWNER_LABEL: owner_of(key),
-            names.CHART_LABEL: row.watch.chart.short_digest,
-        }
+    async def _act(
+        self, work: Work, state: State, action: Action, newest: ReleaseRecord | None, outcome: Outcome
+    ) -> bool:
+        """Make one helm run; True when the release is now what is wanted."""
+        verb = _verb(action, installed=self._tools.index.deployed(work.release) is not None)
         started = time.monotonic()
         try:
-            async with row.helm_slots:
-                if action is Action.UNINSTALL:
-                    await self._tools.helm.uninstall(name=release[1], namespace=release[0])
-                revision = await self._tools.helm.upgrade(
-                    name=release[1], namespace=release[0], chart=row.watch.chart.path, values=values, labels=labels
-                )
+            revision = await self._run(work, action, newest)
         except HelmError as error:
-            return True, self._failed(key, row, verb, digest, error, outcome)
-        self._attempts.pop(key, None)
+            await self._failed(work, state, action, verb, newest, error, outcome)
+            return False
+        finally:
+            outcome.progress = ""
         seconds = round(time.monotonic() - started, 2)
         _log.info(
-            "release deployed", object=str(key), release=release[1], revision=revision, state=state.value, s=seconds
+            "release changed",
+            object=str(work.key),
+            release=work.release[1],
+            action=action.value,
+            state=state.value,
+            revision=revision,
+            s=seconds,
         )
-        self._tell(
-            key,
-            row,
-            "Normal",
-            "Installed" if verb == "Install" else "Upgraded",
-            f"release {release[1]}, revision {revision}",
-        )
-        await self._tools.index.wait_until(
-            release,
-            lambda r: r is not None and r.version >= revision and r.status not in PENDING and r.status != "unknown",
-            _SEEN_WITHIN,
-        )
-        return True, None
+        if action is Action.UNINSTALL:
+            self._attempts.follow_up(work.key)
+            return False
+        self._tell(work, "Normal", _DONE[verb], f"release {work.release[1]}, revision {revision}")
+        return action is not Action.RETURN
 
-    def _failed(self, key: Key, row: Row, verb: str, digest: str, error: HelmError, outcome: Outcome) -> float:
-        last = self._attempts.get(key)
-        failures = last.failures + 1 if last and last.digest == digest else 1
-        slow = {"first": _SLOW_FIRST, "limit": _SLOW_LIMIT} if error.lasting else {}
-        delay = jittered(backoff(failures, **slow))
-        fault = Fault(f"{verb}Error", f"{error.word}: {error}")
-        self._attempts[key] = Attempt(digest, failures, time.monotonic() + delay, fault)
-        outcome.failure = fault
-        _log.warning("helm failed", object=str(key), verb=verb.lower(), error=fault.message, next_in=round(delay, 1))
+    async def _run(self, work: Work, action: Action, newest: ReleaseRecord | None) -> int:
+        """Make the helm run of an action. Raises HelmError, ApiError."""
+        if action is Action.UNINSTALL:
+            await self._steps.uninstall(work.row, work.release, work.requests, tell=work.tell)
+            return 0
+        if action is Action.ROLL_BACK and work.wanted.revision is not None:
+            return await self._steps.roll_back(work, work.wanted.revision)
+        if action is Action.RETURN:
+            deployed = self._tools.index.deployed(work.release)
+            assert deployed is not None  # noqa: S101 - can_return says so
+            return await self._steps.roll_back(work, deployed.version)
+        check_size(work.row.watch.chart, work.values)
+        if newest and not newest.owner:
+            await self._prepare(work.release)
+        return await self._steps.upgrade(work)
+
+    async def _prepare(self, release: ReleaseKey) -> None:
+        """Make somebody else's objects ready for our helm. Raises ApiError, RecordError."""
+        record = self._tools.index.deployed(release) or self._tools.index.newest(release)
+        if record and (manifest := await self._tools.manifests.get(record)):
+            await prepare(self._tools.api, manifest, take_fields=self._tools.helm.applies)
+
+    async def _failed(
+        self,
+        work: Work,
+        state: State,
+        action: Action,
+        verb: str,
+        newest: ReleaseRecord | None,
+        error: HelmError,
+        outcome: Outcome,
+    ) -> None:
+        """Remember a failure, and say so before anything is done about it: the next step may not live to do it."""
+        if newest and isinstance(error, NoDeployedRelease) and await self._recovery.discard_if_unreadable(newest):
+            self._tell(work, "Warning", "RecordUnreadable", f"helm can't read {newest.secret}: it is deleted")
+            return
+        wrote, hook = await self._steps.left_behind(work.release, newest.version if newest else 0, action)
+        text = f"{error.word}: {f'{hook}: ' if hook else ''}{error}"
+        last = self._attempts.get(work.key, work.obj)
+        if last and (action is Action.RETURN or (action is Action.UNINSTALL and state is State.FAILED)):
+            if error.passing:
+                raise Unavailable(0, "Unreachable", str(error)) from error
+            what = "rollback" if action is Action.RETURN else "removal of what it left"
+            fault = Fault(last.fault.reason, f"{last.fault.message}; and the {what} failed: {text}")
+            attempt = replace(last, fault=fault, followed_up=True)
+        else:
+            fault = Fault(f"{verb}Error", text)
+            upgraded = wrote and self._tools.index.deployed(work.release) is not None
+            attempt = failed_again(
+                last,
+                work.inputs,
+                fault,
+                lasting=is_lasting(error, upgraded=upgraded),
+                forced=work.requests.upgrade_force,
+                now=time.time(),
+            )
+        self._attempts.note(work.key, attempt)
+        outcome.failure, outcome.attempt = fault, attempt.as_status()
+        next_in = round(attempt.retry_at - time.time(), 1)
+        _log.warning("helm failed", object=str(work.key), action=action.value, error=fault.message, next_in=next_in)
         if last is None or last.fault != fault:
-            self._tell(key, row, "Warning", f"{verb}Failed", fault.message)
-        return delay
+            self._tell(work, "Warning", f"{verb}Failed", fault.message)
+        await work.tell("")
 
-    def _tell(self, key: Key, row: Row, type_: str, reason: str, message: str) -> None:
-        if obj := row.store.get((key.namespace, key.name)):
+    def _tell(self, work: Work, type_: str, reason: str, message: str) -> None:
+        if obj := work.row.store.get((work.key.namespace, work.key.name)):
             self._tools.recorder.event(obj, type_=type_, reason=reason, message=message)
 
 
-def _epoch(stamp: Any) -> float:
-    try:
-        return datetime.fromisoformat(str(stamp)).timestamp()
-    except ValueError:
-        return 0.0
+_DONE = {"Install": "Installed", "Upgrade": "Upgraded", "Rollback": "RolledBack", "Uninstall": "Uninstalled"}
+
+
+def _verb(action: Action, *, installed: bool) -> str:
+    if action in {Action.ROLL_BACK, Action.RETURN}:
+        return "Rollback"
+    if action is Action.UNINSTALL:
+        return "Uninstall"
+    return "Upgrade" if installed else "Install"
+
+
+def _taken(newest: ReleaseRecord | None, release: ReleaseKey) -> str:
+    owner = f" of {newest.owner}" if newest and newest.owner else ", of another chart"
+    return (
+        f"there is a Helm release {release[1]} in {release[0]} already{owner}: uninstall it, or give this object "
+        "another name"
+    )

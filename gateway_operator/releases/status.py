@@ -1,7 +1,8 @@
 """The status of a custom resource, built once at the end of a pass. Pure.
 
-Conditions are the Helm operator's (Initialized, Deployed, ReleaseFailed, Irreconcilable), Accepted, and Ready, which
-is only ever a summary: Ready is True when the release is deployed from this generation and everything in it is there.
+Conditions are the Helm operator's (Initialized, Deployed, ReleaseFailed, Irreconcilable, Paused), Accepted, Drifted,
+Held, and Ready, which is only ever a summary: Ready is True when the release is deployed from this generation and
+everything in it is there. Paused and Held are there once they have been true.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from gateway_operator.releases.kinds import Notice, Refusal
 
 MESSAGE_LIMIT = 1024
 _SHOWN = 3
-OWN_CONDITIONS = ("Initialized", "Accepted", "Deployed", "ReleaseFailed", "Irreconcilable", "Ready")
+_PAUSED = "the annotation `paused` is true: nothing is installed, upgraded, repaired or uninstalled until it is removed"
+OWN_CONDITIONS = (
+    "Initialized", "Accepted", "Deployed", "ReleaseFailed", "Irreconcilable", "Drifted", "Paused", "Held", "Ready"
+)  # fmt: skip
+HANDLED = ("lastHandledReconcileAt", "lastHandledResetAt", "lastHandledForceAt")
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,12 @@ class Outcome:
     failure: Fault | None = None
     irreconcilable: Fault | None = None
     progress: str = ""
+    leaving: str = ""  # what a deletion waits for
+    paused: bool = False
+    held: str = ""  # why the release stays at an old revision
+    attempt: dict[str, Any] | None = None  # the last failed run, for status.lastAttempt
+    handled: dict[str, str] = field(default_factory=dict)  # tokens of annotations that were handled in this pass
+    drifted: list[str] = field(default_factory=list)  # what differs and stays so, because the policy is to warn
     awaited: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -71,10 +82,13 @@ def build_status(obj: dict[str, Any], outcome: Outcome, *, now: datetime, keep_o
     extra = dict(outcome.extra)
     special = [c for c in extra.pop("conditions", None) or [] if c.get("type") not in OWN_CONDITIONS]
     ready = _ready(outcome, special)
-    ours = [*_basic(outcome), *(_special(c) for c in special), ready]
-    old = (obj.get("status") or {}).get("conditions") or []
+    before = obj.get("status") or {}
+    old = before.get("conditions") or []
+    seen = {c.get("type") for c in old}
+    rare = [c for c in _rare(outcome) if c.status or c.type in seen]
+    ours = [*_basic(outcome), *rare, *(_special(c) for c in special), ready]
     types = {c.type for c in ours}
-    conditions = [c for c in old if keep_others or c.get("type") in types]
+    conditions = [c for c in old if c.get("type") in types or (keep_others and c.get("type") not in OWN_CONDITIONS)]
     for c in ours:
         conditions = set_condition(conditions, c.type, c.status, c.reason, c.message, generation, now)
     status: dict[str, Any] = {**extra, "observedGeneration": generation, "conditions": conditions}
@@ -87,6 +101,9 @@ def build_status(obj: dict[str, Any], outcome: Outcome, *, now: datetime, keep_o
             "chart": d.chart,
         }
         status["digest"] = d.digest
+    if outcome.attempt:
+        status["lastAttempt"] = outcome.attempt
+    status |= {k: before[k] for k in HANDLED if before.get(k)} | outcome.handled
     remarks = [ready.message, *(n.message for n in outcome.notices)]
     status["message"] = cut("; ".join(remarks))
     return status
@@ -106,21 +123,37 @@ def _basic(outcome: Outcome) -> list[_Condition]:
             "Accepted", not refusal, refusal.reason if refusal else "Accepted", refusal.message if refusal else ""
         ),
     ]
-    if deployed:
+    if outcome.leaving:
+        done = "UninstallSuccessful"
+        found.append(_Condition("Deployed", False, done, cut(outcome.leaving)))
+    elif deployed:
         text = f"release {deployed.name}, revision {deployed.revision}, chart {deployed.chart}"
         found.append(_Condition("Deployed", True, done, text))
     else:
         reason = failure.reason if failure else refusal.reason if refusal else "NotInstalled"
         found.append(_Condition("Deployed", False, reason, "no release is deployed"))
-    found.append(_fault("ReleaseFailed", failure, done if deployed else "NotInstalled"))
+    found.append(
+        _fault("ReleaseFailed", failure, done if deployed or outcome.leaving else "NotInstalled", outcome.leaving)
+    )
     found.append(_fault("Irreconcilable", stuck, "Reconciled"))
+    drift = cut("; ".join(outcome.drifted))
+    found.append(_Condition("Drifted", bool(drift), "DriftDetected" if drift else "NoDriftDetected", drift))
     return found
 
 
-def _fault(type_: str, fault: Fault | None, otherwise: str) -> _Condition:
+def _rare(outcome: Outcome) -> list[_Condition]:
+    """Return the conditions that most objects never have."""
+    paused, held = outcome.paused, outcome.held
+    return [
+        _Condition("Paused", paused, "PauseReconcileAnnotationTrue" if paused else "NotPaused", _PAUSED * paused),
+        _Condition("Held", bool(held), "RolledBack" if held else "NotHeld", cut(held)),
+    ]
+
+
+def _fault(type_: str, fault: Fault | None, otherwise: str, text: str = "") -> _Condition:
     if fault:
         return _Condition(type_, True, fault.reason, cut(fault.message))
-    return _Condition(type_, False, otherwise, "")
+    return _Condition(type_, False, otherwise, cut(text))
 
 
 def _special(condition: dict[str, Any]) -> _Condition:
@@ -137,20 +170,31 @@ def _ready(outcome: Outcome, special: list[dict[str, Any]]) -> _Condition:
 
 def _blocker(outcome: Outcome, special: list[dict[str, Any]]) -> Fault | None:
     """Find the first thing that keeps Ready from being True."""
-    if outcome.refusal:
-        return Fault(outcome.refusal.reason, outcome.refusal.message)
-    if outcome.irreconcilable or outcome.failure:
-        return outcome.irreconcilable or outcome.failure
-    if outcome.progress or not outcome.current:
-        return Fault("Progressing", outcome.progress or "the release is not deployed yet")
-    if outcome.awaited:
-        rest = len(outcome.awaited) - _SHOWN
-        more = f"; and {rest} more" if rest > 0 else ""
-        return Fault("Progressing", f"waiting for {'; '.join(outcome.awaited[:_SHOWN])}{more}")
-    for condition in special:
-        if condition.get("blocksReady") and condition.get("status") != "True":
-            return Fault(condition.get("reason") or "Progressing", condition.get("message") or condition["type"])
-    return None
+    refusal, fault = outcome.refusal, outcome.irreconcilable or outcome.failure
+    working = outcome.progress or not outcome.current
+    candidates = (
+        Fault("Paused", _PAUSED) if outcome.paused else None,
+        Fault("Uninstalling", outcome.leaving) if outcome.leaving and not fault else None,
+        Fault(refusal.reason, refusal.message) if refusal else None,
+        fault,
+        Fault("RolledBack", outcome.held) if outcome.held and not outcome.progress else None,
+        Fault("Progressing", outcome.progress or "the release is not deployed yet") if working else None,
+        _awaiting(outcome.awaited),
+        *(_blocking(condition) for condition in special),
+    )
+    return next((c for c in candidates if c), None)
+
+
+def _awaiting(awaited: list[str]) -> Fault | None:
+    rest = len(awaited) - _SHOWN
+    more = f"; and {rest} more" if rest > 0 else ""
+    return Fault("Progressing", f"waiting for {'; '.join(awaited[:_SHOWN])}{more}") if awaited else None
+
+
+def _blocking(condition: dict[str, Any]) -> Fault | None:
+    if not condition.get("blocksReady") or condition.get("status") == "True":
+        return None
+    return Fault(condition.get("reason") or "Progressing", condition.get("message") or condition["type"])
 
 
 def differs(obj: dict[str, Any], status: dict[str, Any]) -> bool:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway_operator.kube import Api, EventRecorder
+from gateway_operator.releases.crd_policy import ChartCrds
 from gateway_operator.releases.dependents import Dependents
 from gateway_operator.releases.drift import DriftCorrector
 from gateway_operator.releases.helm import Helm
 from gateway_operator.releases.kinds import KindLogic, PlainKind
 from gateway_operator.releases.manifests import Manifests
 from gateway_operator.releases.records import ReleaseIndex
+from gateway_operator.releases.rollouts import Rollouts
 from gateway_operator.releases.rows import Row
 from gateway_operator.settings import OperatorSettings
 
@@ -32,6 +34,8 @@ class Tools:
     recorder: EventRecorder
     rows: Mapping[tuple[str, str], Row]
     kinds: Mapping[tuple[str, str], KindLogic]
+    rollouts: Rollouts
+    crds: ChartCrds
 
     def logic(self, row: tuple[str, str]) -> KindLogic:
         """Return the rules of a kind."""

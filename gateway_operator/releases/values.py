@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from gateway_operator.releases.setpaths import MISSING, Path, get_path, set_path
 
 ENGINE_SCHEMA = 1  # raise it when the same inputs must give another release
 DIGEST_LENGTH = 40  # a label value has 63 characters at most
+_SECRET = re.compile(r"token|password|passwd|secret|credential|private|apikey", re.IGNORECASE)
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class ReleaseValues:
 
     values: dict[str, Any]
     overridden: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # the same for people, with the values
 
 
 def merge(base: dict[str, Any], over: dict[str, Any], *, keep_nulls: bool = True) -> dict[str, Any]:
@@ -55,16 +59,22 @@ def merge(base: dict[str, Any], over: dict[str, Any], *, keep_nulls: bool = True
     return result
 
 
-def build_values(values: dict[str, Any], overrides: Iterable[Override]) -> ReleaseValues:
-    """Set the overrides on top of `values` and remember which of the user's own words they replaced."""
+def build_values(values: dict[str, Any], overrides: Iterable[Override], *, suppress: bool = False) -> ReleaseValues:
+    """Set the overrides on top of `values` and remember which of the user's own words they replaced.
+
+    With `suppress`, the remarks show no values; those whose keys look secret they never show.
+    """
     result = values
-    overridden = []
+    overridden, remarks = [], []
     for override in overrides:
         own = get_path(values, override.path)
         if own is not MISSING and own != override.value:
             overridden.append(override.text)
+            hidden = suppress or _SECRET.search(override.text)
+            shown = "****" if hidden else canonical_json(override.value)[:_SHOWN]
+            remarks.append(f"watches.yaml sets {override.text} to {shown}; what this object says there is not used")
         result = set_path(result, override.path, override.value)
-    return ReleaseValues(result, tuple(overridden))
+    return ReleaseValues(result, tuple(overridden), tuple(remarks))
 
 
 def canonical_json(value: Any) -> str:

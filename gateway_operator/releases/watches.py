@@ -5,6 +5,7 @@ A mistake in it must show at once and all of them together: every problem names 
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,11 +16,12 @@ from typing import Any, TypeVar
 import yaml
 
 from gateway_operator.errors import ConfigError
-from gateway_operator.releases.chart import Chart, ChartError, load_chart
+from gateway_operator.releases.chart import Chart, ChartError, Snapshots, load_chart
 from gateway_operator.releases.drift_rules import DriftPolicy, IgnoreRule, parse_ignore_rules, parse_policy
 from gateway_operator.releases.durations import parse_duration
 from gateway_operator.releases.selectors import parse_selector
 from gateway_operator.releases.setpaths import expand_env, parse_path, typed
+from gateway_operator.releases.templates import render
 from gateway_operator.releases.values import Override
 
 FIELDS = (
@@ -78,14 +80,16 @@ class Watch:
         return f"{self.kind}.{self.group}" if self.group else self.kind
 
 
-def load_watches(file: Path, env: Mapping[str, str] = os.environ) -> tuple[Watch, ...]:
-    """Read and check `file`. Raises ConfigError that lists every problem."""
+def load_watches(
+    file: Path, env: Mapping[str, str] = os.environ, snapshots: Snapshots | None = None
+) -> tuple[Watch, ...]:
+    """Read and check `file`; with `snapshots`, the charts are private copies. Raises ConfigError: every problem."""
     rows = _rows(file)
     problems: list[str] = []
     watches: list[Watch] = []
     seen: dict[tuple[Any, Any], int] = {}
     for number, row in enumerate(rows, start=1):
-        reader = _Row(row, file.parent, env)
+        reader = _Row(row, file.parent, env, snapshots)
         watch = reader.watch()
         where = f"{file}: row {number}" + (f" ({row['kind']})" if isinstance(row, dict) and row.get("kind") else "")
         if reader.identity and (first := seen.setdefault(reader.identity, number)) != number:
@@ -96,6 +100,18 @@ def load_watches(file: Path, env: Mapping[str, str] = os.environ) -> tuple[Watch
     if problems:
         raise ConfigError("\n".join(problems))
     return tuple(watches)
+
+
+def chart_paths(file: Path, env: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """Return the paths of all charts that `file` names, whatever else is wrong with it."""
+    found: dict[Path, None] = {}
+    try:
+        for row in _rows(file):
+            if isinstance(row, dict) and isinstance(row.get("chart"), str):
+                found[(file.parent / expand_env(row["chart"], env)).resolve()] = None
+    except (ConfigError, ValueError):
+        pass
+    return tuple(found)
 
 
 def _rows(file: Path) -> list[Any]:
@@ -112,13 +128,20 @@ def _rows(file: Path) -> list[Any]:
     return loaded
 
 
+def _unknown(key: str) -> str:
+    near = difflib.get_close_matches(key, FIELDS, n=1, cutoff=0.7)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIELDS)}"
+    return f"{key}: no such field; {meant} (other Helm operators pass over it in silence: remove it)"
+
+
 class _Row:
     """Reads one row; collects problems instead of stopping at the first."""
 
-    def __init__(self, row: Any, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, row: Any, folder: Path, env: Mapping[str, str], snapshots: Snapshots | None) -> None:
         self._row: dict[str, Any] = row if isinstance(row, dict) else {}
         self._folder = folder
         self._env = env
+        self._snapshots = snapshots
         self.problems: list[str] = [] if isinstance(row, dict) else ["must be a map with version, kind and chart"]
         self.identity: tuple[str, str] | None = None
 
@@ -127,7 +150,7 @@ class _Row:
             return None
         for key in self._row:
             if key not in FIELDS:
-                self.problems.append(f"{key}: no such field; there are {', '.join(FIELDS)}")
+                self.problems.append(_unknown(str(key)))
         group = self._text("group", optional=True)
         kind = self._text("kind", pattern=_KIND)
         version = self._text("version", pattern=_VERSION)
@@ -186,7 +209,7 @@ class _Row:
             return None
         try:
             path = self._folder / expand_env(text, self._env)
-            return load_chart(path.resolve())
+            return load_chart(path.resolve(), self._snapshots)
         except ChartError as error:
             self.problems.append(f"chart: {path}: {error}")
         except ValueError as error:
@@ -209,9 +232,8 @@ class _Row:
     def _override(self, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        if "{{" in value:
-            raise ValueError("Go templates are not evaluated here; use $VAR, ${VAR} or ${VAR:-default}")
-        return typed(expand_env(value, self._env))
+        text = expand_env(value, self._env)
+        return typed(render(text, self._env) if "{{" in text else text)
 
     def _boolean(self, name: str, *, default: bool) -> bool:
         value = self._row.get(name, default)

@@ -17,16 +17,20 @@ import yaml
 from gateway_operator.errors import NotFound
 from gateway_operator.kube import Api, EventRecorder
 from gateway_operator.releases.engine import Engine
+from gateway_operator.releases.names import GROUP
 from gateway_operator.settings import GatewaySettings, OperatorSettings
 
 CHARTS = Path(__file__).parent / "charts"
 PATIENCE = 30.0
 T = TypeVar("T")
 
-# Counts each call; waits while the file `hold` is there; then becomes the real helm.
+# Counts each call; waits while the file `hold` is there; fails with the text of `fail-<verb>`, or hangs and is deaf
+# while there is a `hang-<verb>`; else becomes the real helm.
 SHIM = """#!/bin/bash
 echo "$$ $1 $2" >> {folder}/calls
 while [ "$1" != version ] && [ -e {folder}/hold ]; do sleep 0.05; done
+if [ -e {folder}/hang-$1 ]; then trap "" TERM; while :; do sleep 0.2; done; fi
+if [ -e {folder}/fail-$1 ]; then cat {folder}/fail-$1 >&2; exit 1; fi
 exec -a helm {helm} "$@"
 """
 
@@ -55,6 +59,7 @@ class World:
         self.folder = folder
         self.group = f"t{uuid.uuid4().hex[:8]}.example.com"
         self.namespace = f"ns-{uuid.uuid4().hex[:8]}"
+        self.real_helm = helm
         self.shim = folder / "helm-shim"
         self.shim.write_text(SHIM.format(folder=folder, helm=helm))
         self.shim.chmod(self.shim.stat().st_mode | stat.S_IEXEC)
@@ -203,6 +208,52 @@ class World:
         finally:
             (self.folder / "hold").unlink()
 
+    @contextlib.contextmanager
+    def failing(self, verb: str, text: str):
+        """Make every helm of a verb fail before it does anything, with `text`."""
+        file = self.folder / f"fail-{verb}"
+        file.write_text(text)
+        try:
+            yield
+        finally:
+            file.unlink()
+
+    @contextlib.contextmanager
+    def hanging(self, verb: str):
+        """Make every helm of a verb hang without listening to SIGTERM."""
+        file = self.folder / f"hang-{verb}"
+        file.touch()
+        try:
+            yield
+        finally:
+            file.unlink()
+
+    async def helm(self, *arguments: str) -> str:
+        """Run somebody's own helm in the test's namespace, beside the counted one; returns what it prints."""
+        process = await asyncio.create_subprocess_exec(
+            str(self.real_helm),
+            *arguments,
+            "--namespace",
+            self.namespace,
+            "--kubeconfig",
+            str(self.kubeconfig),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        return out.decode()
+
+    async def annotate(self, kind: str, name: str, **annotations: str | None) -> None:
+        """Set annotations of ours on a custom resource, `_` for `-`; None removes one."""
+        found = {f"{GROUP}/{key.replace('_', '-')}": value for key, value in annotations.items()}
+        await self.patch(self.api_version, kind, name, {"metadata": {"annotations": found}})
+
+    @property
+    def verbs(self) -> list[str]:
+        """The verbs of the helm runs so far."""
+        return [verb for _, verb, _ in self.calls]
+
     def row(self, kind: str, chart: str = "web", **more: Any) -> dict[str, Any]:
         """Return a row of watches.yaml."""
         return {"group": self.group, "version": "v1", "kind": kind, "chart": str(CHARTS / chart), **more}
@@ -223,7 +274,7 @@ class World:
     async def engine(self, settings: OperatorSettings, **more: Any) -> AsyncIterator[Engine]:
         """Run an engine."""
         recorder = EventRecorder(self.api, component="gateway-operator")
-        engine = Engine(self.api, settings, recorder=recorder, **more)
+        engine = Engine(more.pop("api", self.api), settings, recorder=recorder, **more)
         tasks = [asyncio.create_task(engine.run()), asyncio.create_task(recorder.run())]
         try:
             yield engine

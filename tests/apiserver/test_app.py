@@ -3,76 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lab.apiserver import ApiCluster
+from operator_process import operator
+from releases_lab import World, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Operator:
-    """A running operator and its ports."""
-
-    def __init__(self, process: subprocess.Popen[str], health: int, metrics: int) -> None:
-        self.process, self.health, self.metrics = process, health, metrics
-
-    def get(self, path: str, *, metrics: bool = False) -> tuple[int, str]:
-        url = f"http://127.0.0.1:{self.metrics if metrics else self.health}{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    def wait(self, holds, seconds: float = 30) -> None:
-        end = time.monotonic() + seconds
-        while not holds():
-            assert self.process.poll() is None, "the operator ended"
-            assert time.monotonic() < end, self.get("/readyz")
-            time.sleep(0.1)
-
-
-@contextmanager
-def operator(cluster: ApiCluster, namespace: str, *flags: str, helm: Path | None = None) -> Iterator[Operator]:
-    """Run `gateway-operator run` with its lease in `namespace`."""
-    health, metrics = free_port(), free_port()
-    env = os.environ | {
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "POD_NAMESPACE": namespace,
-        "GATEWAY_OPERATOR_HEALTH_PORT": str(health),
-        "GATEWAY_OPERATOR_METRICS_PORT": str(metrics),
-    }
-    if helm:
-        env["GATEWAY_OPERATOR_HELM"] = str(helm)
-    command = [sys.executable, "-m", "gateway_operator", "run", *flags]
-    process = subprocess.Popen(command, env=env, text=True, stderr=subprocess.PIPE)
-    try:
-        yield Operator(process, health, metrics)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+DOCUMENTED = re.findall(r"^\| `([a-z_]+)", (ROOT / "docs" / "spec" / "metrics.md").read_text(), re.MULTILINE)
 
 
 def test_without_watches_path_the_engine_is_off_and_the_rest_runs(api_cluster: ApiCluster, namespace: str) -> None:
@@ -113,10 +56,9 @@ def test_wrong_settings_end_the_start_with_one_line(
 ) -> None:
     """The process ends with status 2 and a line that names what is wrong."""
     with operator(api_cluster, namespace, *flags) as running:
-        _, error = running.process.communicate(timeout=30)
-        assert running.process.returncode == 2
-        assert said in error
-        assert "Traceback" not in error
+        assert running.process.wait(30) == 2
+        assert said in running.log
+        assert "Traceback" not in running.log
 
 
 def test_an_api_server_that_is_away_is_waited_for(api_cluster: ApiCluster, tmp_path: Path, namespace: str) -> None:
@@ -131,3 +73,38 @@ def test_an_api_server_that_is_away_is_waited_for(api_cluster: ApiCluster, tmp_p
             running.wait(lambda: '"leader": true' in running.get("/readyz")[1], 40)
     finally:
         cluster.stop()
+
+
+def test_endpoints_can_be_off_and_a_wrong_flag_is_named(api_cluster: ApiCluster, namespace: str) -> None:
+    """An empty address serves nothing; what can't be read ends the start with a line."""
+    with operator(api_cluster, namespace, "--metrics-bind-address", "") as running:
+        running.wait(lambda: running.leads)
+        assert running.get("/metrics", metrics=True) == (0, "")
+    with operator(api_cluster, namespace, "--reconcile-period", "soon") as running:
+        assert running.process.wait(30) == 2
+        assert "--reconcile-period" in running.log
+
+
+async def test_flags_of_other_helm_operators(world: World, api_cluster: ApiCluster) -> None:
+    """Their flags and WATCH_NAMESPACE work from any directory, with a relative watches.yaml; /readyz says how it is."""
+    world.settings(world.row("Web"))
+    flags = ("--watches-file", "watches.yaml", "--no-leader-elect", "--reconcile-period", "1m")
+    with operator(api_cluster, world.namespace, *flags, helm=world.shim, cwd=world.folder) as running:
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+        report = running.report()
+        row = report["rows"][f"Web.{world.group}"]
+        assert (row["serving"], row["objects"], row["chart"]) == (True, 1, "web-0.1.0")
+        assert row["lastContactSeconds"] < 130
+        assert report["helm"]
+        assert "lease" not in report
+        assert running.get("/healthz") == (200, "ok")
+        text = running.get("/metrics", metrics=True)[1]
+        labels = f'group="{world.group}",kind="Web",name="a",namespace="{world.namespace}",version="v1"'
+        assert f"resource_created_at_seconds{{{labels}}}" in text
+        for name in DOCUMENTED:
+            assert name in text, name
+        await world.delete(world.api_version, "Web", "a")
+        await eventually(lambda: world.gone(world.api_version, "Web", "a"))
+        running.wait(lambda: labels not in running.get("/metrics", metrics=True)[1])
+        assert "trigger=added" in running.log

@@ -54,7 +54,7 @@ async def at_least(events, reason, count):
 
 CHANGES = [
     ("v1", "ConfigMap", True, {"data": {"text": "mine"}}, "/data/text"),
-    ("v1", "ConfigMap", True, {"data": {"text": None}}, "/data"),
+    ("v1", "ConfigMap", True, {"data": {"text": None}}, "/data (none)"),
     ("v1", "ConfigMap", True, {"metadata": {"labels": {"app": "mine"}}}, "/metadata/labels/app"),
     ("v1", "ConfigMap", True, {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}, "managed-by"),
     ("v1", "ConfigMap", True, {"metadata": {"annotations": {"meta.helm.sh/release-name": None}}}, "release-name"),
@@ -71,11 +71,16 @@ async def test_every_changed_object_is_put_back(world):
     async with world.engine(world.settings(world.row("Web"))):
         await world.custom("Web", "a")
         await world.ready("Web", "a")
-        for number, (api_version, kind, namespaced, patch, pointer) in enumerate(CHANGES, start=1):
+        for api_version, kind, namespaced, patch, pointer in CHANGES:
             name, namespace = place(world, namespaced)
             await world.patch(api_version, kind, name, patch, namespace)
-            found = await eventually(lambda n=number: at_least(world.events, "DriftCorrected", n), within=10)
-            assert any(pointer in message and f"{kind} " in message for message in found), (pointer, found)
+
+            async def told(kind=kind, pointer=pointer):
+                found = await world.events("DriftCorrected")
+                assert any(pointer in message and f"{kind} " in message for message in found), (pointer, found)
+                return found
+
+            found = await eventually(told, within=10)
         assert any("changed by somebody" in message for message in found)
         assert (await world.get("v1", "ConfigMap", "a"))["data"] == {"text": "hello"}
         assert (await world.get("apps/v1", "Deployment", "a"))["spec"]["replicas"] == 0

@@ -27,6 +27,7 @@ async def test_install_upgrade_uninstall(world):
             "Deployed": ("True", "InstallSuccessful"),
             "ReleaseFailed": ("False", "InstallSuccessful"),
             "Irreconcilable": ("False", "Reconciled"),
+            "Drifted": ("False", "NoDriftDetected"),
             "Ready": ("True", "Ready"),
         }
         [record] = await world.records("a")

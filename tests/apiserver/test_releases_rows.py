@@ -149,7 +149,7 @@ async def test_release_that_makes_a_custom_resource(world):
         await eventually(lambda: being_deleted(world, "Child", "p-child"))
         await asyncio.sleep(1)
         parent = await world.look("Parent", "p")
-        assert "waiting for Child p-child" in parent["status"]["message"]
+        assert f"Child {world.namespace}/p-child" in parent["status"]["message"]
         await world.patch(world.api_version, "Child", "p-child", {"metadata": {"finalizers": None}})
         await eventually(lambda: world.gone(world.api_version, "Parent", "p"))
         assert await world.gone(world.api_version, "Child", "p-child")

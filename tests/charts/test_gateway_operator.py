@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway_operator.commands.doctor.rights import NEEDED
 from gateway_operator.crds.manifests import ALL_KINDS
 from gateway_operator.settings import load_settings
 from helm_runner import CHARTS
@@ -216,3 +217,24 @@ def test_watches_name_the_charts():
         ("Gateway", "charts/gateway"),
     ]
     assert all((CHARTS.parent / row["chart"] / "Chart.yaml").is_file() for row in rows)
+
+
+def test_the_doctor_asks_for_the_rights_of_the_chart(helm):
+    """What `gateway-operator doctor` asks for is what the ClusterRole grants."""
+    asked = {(group, resource, verb) for group, resources, verbs in NEEDED for resource in resources for verb in verbs}
+    role = helm.render("gateway-operator", {}).one("ClusterRole", "gw-gateway-operator")
+    assert asked == rules_of(role)
+
+
+def test_what_the_farewell_needs_stays_for_it(helm):
+    """The role, its binding and the ServiceAccount are kept by Helm, and the role may do no more than say farewell."""
+    found = helm.render("gateway-operator", {})
+    name = "gw-gateway-operator"
+    role = found.one("ClusterRole", f"{name}-farewell")
+    kept = [role, found.one("ClusterRoleBinding", f"{name}-farewell"), found.one("ServiceAccount", name)]
+    assert {o["metadata"]["annotations"]["helm.sh/resource-policy"] for o in kept} == {"keep"}
+    assert role["metadata"]["annotations"]["gateway.kubesphere.io/farewell"] == name
+    named = [rule for rule in role["rules"] if rule["apiGroups"] != ["gateway.kubesphere.io"]]
+    assert all(rule["resourceNames"] for rule in named)
+    without = helm.render("gateway-operator", {"rbac": {"create": False}})
+    assert not without.one("ServiceAccount", name)["metadata"].get("annotations")

@@ -320,3 +320,17 @@ def test_services_by_condition(render):
     rendered = render(controller(service={"internal": internal}, metrics={"enabled": True}))
     assert {o["metadata"]["name"] for o in rendered.all("Service")} == {NAME, f"{NAME}-internal", f"{NAME}-metrics"}
     assert not containers(render())["controller"].get("ports")
+
+
+def test_keys_of_older_charts_are_taken(render):
+    """A whole values file of any ingress-nginx chart 4.x can be used: keys that mean nothing any more are no error."""
+    older = {"hostname": {}, "hostAliases": {}, "existingPsp": "", "autoscaling": {"apiVersion": "autoscaling/v2"}}
+    backend = {"existingPsp": "", "service": {"clusterIPs": ["10.0.0.9"]}, "autoscaling": {"apiVersion": ""}}
+    policy = [{"resourceName": "cpu", "restartPolicy": "NotRequired"}]
+    rendered = render(
+        {**controller(**older, resizePolicy=policy), "defaultBackend": {**backend, "enabled": True}},
+    )
+    assert containers(rendered)["nginx"]["resizePolicy"] == policy
+    assert "hostname" not in pod(rendered)
+    services = [o for o in rendered.all("Service") if o["metadata"]["name"].endswith("defaultbackend")]
+    assert services[0]["spec"]["clusterIPs"] == ["10.0.0.9"]

@@ -8,7 +8,13 @@ import pytest
 from pydantic.alias_generators import to_camel
 
 from gateway_operator.errors import ConfigError
-from gateway_operator.settings import DEFAULT_WORKING_NAMESPACE, GatewaySettings, OperatorSettings, load_settings
+from gateway_operator.settings import (
+    DEFAULT_WORKING_NAMESPACE,
+    GatewaySettings,
+    OperatorSettings,
+    load_settings,
+    parse_address,
+)
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
@@ -70,3 +76,36 @@ def test_docs_name_every_setting() -> None:
     keys = [to_camel(name) for name in OperatorSettings.model_fields if name != "gateway"]
     keys += [f"gateway.{to_camel(name)}" for name in GatewaySettings.model_fields]
     assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (":8080", (None, 8080)),
+        ("127.0.0.1:1", ("127.0.0.1", 1)),
+        ("[::1]:80", ("::1", 80)),
+        ("", None),
+        ("0", None),
+        (":0", None),
+    ],
+)
+def test_addresses(text: str, address: tuple[str | None, int] | None) -> None:
+    """Host and port; nothing, or port 0, is off."""
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["metricsBindAddress: '8080'", "healthProbeBindAddress: ':x'", "rolloutWaves: ['0']"])
+def test_wrong_addresses_and_waves(tmp_path: Path, text: str) -> None:
+    """They are named like any other wrong value."""
+    with pytest.raises(ConfigError, match=text.split(":", 1)[0]):
+        load_settings(write(tmp_path, text), {})
+
+
+def test_watch_namespace_of_other_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comma list; empty means all; our own variable wins."""
+    monkeypatch.setenv("WATCH_NAMESPACE", "a, b")
+    assert load_settings(None, {}).watch_namespaces == ("a", "b")
+    monkeypatch.setenv("WATCH_NAMESPACE", "")
+    assert load_settings(None, {}).watch_namespaces == ()
+    monkeypatch.setenv("GATEWAY_OPERATOR_WATCH_NAMESPACES", '["c"]')
+    assert load_settings(None, {}).watch_namespaces == ("c",)

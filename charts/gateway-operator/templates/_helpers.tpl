@@ -63,6 +63,7 @@ gateway:
   tag: {{ default (include "gateway-operator.tag" .) (toString .Values.gateway.tag) | quote }}
   {{- end }}
 leaseNamespace: {{ .Release.Namespace | quote }}
+deployment: {{ include "gateway-operator.fullname" . | quote }}
 leaderElect: true
 adoptCrds: {{ .Values.adoptCrds }}
 watchNamespaces: {{ toJson .Values.watchNamespaces }}
@@ -70,8 +71,8 @@ maxConcurrentReconciles: {{ .Values.maxConcurrentReconciles }}
 reconcilePeriod: {{ .Values.reconcilePeriod }}
 helmTimeout: {{ .Values.helmTimeout }}
 historyMax: {{ .Values.historyMax }}
-metricsPort: 8080
-healthPort: 8081
+metricsBindAddress: ":8080"
+healthProbeBindAddress: ":8081"
 logLevel: {{ .Values.logLevel | quote }}
 logJson: {{ .Values.logJson }}
 {{- end -}}

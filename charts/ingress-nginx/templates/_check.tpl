@@ -17,6 +17,9 @@
 {{/* The values that are set and have no effect, one a line. */}}
 {{- define "ingress-nginx.ignored" -}}
 {{- $c := .Values.controller -}}
+{{- if or (get $c "existingPsp") (get .Values.defaultBackend "existingPsp") }}
+existingPsp (Kubernetes has no PodSecurityPolicy any more)
+{{- end }}
 {{- if include "ingress-nginx.native" . -}}
 {{- if .Values.tcp }}
 tcp

@@ -89,6 +89,9 @@ only with privilege escalation, which the node's own ports below 1024 need */}}
   {{- with $c.resources }}
   resources: {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- with $c.resizePolicy }}
+  resizePolicy: {{- toYaml . | nindent 4 }}
+  {{- end }}
   securityContext: {{- include "ingress-nginx.securityContext" (list $nginx $c.containerSecurityContext) | nindent 4 }}
   volumeMounts:
     - name: run
@@ -140,6 +143,9 @@ only with privilege escalation, which the node's own ports below 1024 need */}}
   {{- end }}
   {{- with $c.resources }}
   resources: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $c.resizePolicy }}
+  resizePolicy: {{- toYaml . | nindent 4 }}
   {{- end }}
   securityContext: {{- include "ingress-nginx.securityContext" (list $context $c.containerSecurityContext) | nindent 4 }}
   {{- if or (include "ingress-nginx.webhook" .) $c.customTemplate.configMapName $c.extraVolumeMounts }}

@@ -81,3 +81,36 @@ def test_file_that_is_no_archive(tmp_path):
     (tmp_path / "x.tgz").write_text("hello")
     with pytest.raises(ChartError, match=r"as a \.tgz"):
         load_chart(tmp_path / "x.tgz")
+
+
+def test_links_are_followed_and_what_kubernetes_mounts_beside_files_is_not(chart, tmp_path):
+    """A subchart may be a link; a mounted ConfigMap has its files twice."""
+    sub = tmp_path / "common"
+    (sub / "crds").mkdir(parents=True)
+    (sub / "Chart.yaml").write_text("apiVersion: v2\nname: common\nversion: '1'\n")
+    (sub / "crds" / "a.yaml").write_text("kind: CustomResourceDefinition\n")
+    (chart / "charts").mkdir()
+    (chart / "charts" / "common").symlink_to(sub)
+    (chart / "charts" / "common" / "loop").symlink_to(sub)
+    before = load_chart(chart)
+    assert before.crds == ("charts/common/crds/a.yaml",)
+    (chart / "..2026").mkdir()
+    (chart / "..2026" / "Chart.yaml").write_text("x")
+    assert load_chart(chart).digest == before.digest
+
+
+def test_archive_that_points_out_of_itself(chart, tmp_path):
+    """A snapshot writes nowhere but into its folder."""
+    archive = tmp_path / "x.tgz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(chart, arcname="demo")
+        tar.add(chart / "Chart.yaml", arcname="demo/../../evil")
+    with pytest.raises(ChartError, match="points out"):
+        load_chart(archive)
+
+
+def test_file_that_helm_would_refuse(chart):
+    """Five megabytes are Helm's limit for a file."""
+    (chart / "big").write_bytes(b"x" * (5 * 1024 * 1024 + 1))
+    with pytest.raises(ChartError, match=r"big is bigger .* \.helmignore"):
+        load_chart(chart)

@@ -1,4 +1,4 @@
-"""Differences of objects, and who made them."""
+"""Differences of objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_operator.releases.diff import covers, culprits, pointers, replicas_are_scaled
+from gateway_operator.releases.diff import ABSENT, Change, changes, covers, gaps, pointers
 
 values = st.recursive(
     st.booleans() | st.integers() | st.text(max_size=4),
@@ -69,59 +69,42 @@ def test_pointers_name_the_places():
     ]
 
 
-def managed(manager, fields, *, time="2026-01-01T00:00:00Z", subresource=""):
-    """An entry of managedFields."""
-    return {"manager": manager, "fieldsV1": fields, "time": time, "subresource": subresource}
-
-
-OBJECT = {
-    "metadata": {
-        "managedFields": [
-            managed("helm", {"f:data": {"f:a": {}}}, time="2026-01-03T00:00:00Z"),
-            managed("kubectl-edit", {"f:data": {"f:b": {}}}, time="2026-01-02T00:00:00Z"),
-            managed(
-                "port-fan", {"f:spec": {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:nodePort": {}}}}}
-            ),
-            managed("controller", {"f:status": {}}, subresource="status", time="2026-01-09T00:00:00Z"),
-        ]
-    },
-    "data": {"a": "1", "b": "2"},
-    "spec": {"ports": [{"port": 80, "protocol": "TCP", "nodePort": 30000}]},
-}
-OURS = frozenset({"helm"})
-
-
-@pytest.mark.parametrize(
-    ("changed", "who"),
-    [
-        (["/data/b"], ["kubectl-edit"]),
-        (["/spec/ports/0/nodePort"], ["port-fan"]),
-        (["/spec/ports"], ["port-fan"]),
-        (["/data/gone"], ["kubectl-edit"]),  # nobody owns what is gone: the last who wrote
-        (["/data/b", "/spec/ports/0/nodePort"], ["kubectl-edit", "port-fan"]),
-    ],
-)
-def test_culprits(changed, who):
-    """By the managed fields, never ourselves, never who wrote a status."""
-    assert culprits(OBJECT, changed, ours=OURS) == who
-
-
-def test_nobody_to_blame():
-    """An object without managed fields has no culprits."""
-    assert culprits({"metadata": {}}, ["/a"], ours=OURS) == []
-
-
-def test_autoscaler_is_known_by_the_scale_subresource():
-    """`kubectl scale` is drift, an HPA isn't."""
-    fields = {"f:spec": {"f:replicas": {}}}
-    hpa = {"metadata": {"managedFields": [managed("kube-controller-manager", fields, subresource="scale")]}}
-    person = {"metadata": {"managedFields": [managed("kubectl", fields, subresource="scale")]}}
-    assert replicas_are_scaled(hpa)
-    assert not replicas_are_scaled(person)
-
-
 def test_a_selector_with_one_more_key_is_not_covered():
     """The map counts as one value: a key more selects less, although all that is wanted is there."""
     wanted = {"spec": {"selector": {"app": "a"}}}
     assert covers(wanted, {"spec": {"selector": {"app": "a"}, "type": "ClusterIP"}})
     assert not covers(wanted, {"spec": {"selector": {"app": "a", "x": "y"}}})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "expected"),
+    [
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 2}}, [("a", "b"), ("a", "c")]),
+        ({"args": ["a"]}, {"args": ["a", "b"]}, [("args",)]),
+        ({"env": [{"name": "A", "value": "1"}]}, {"env": [{"name": "X"}, {"name": "A"}]}, [("env", "1", "value")]),
+        ({"ports": [{"port": 80}]}, {"ports": [{"port": 81}]}, [("ports", "-")]),
+        (
+            {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53}]},
+            {"ports": [{"port": 53, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]},
+            [],
+        ),
+        ({"requests": {"cpu": "0.5", "memory": "1Gi"}}, {"requests": {"cpu": "500m", "memory": "1024Mi"}}, []),
+        ({"requests": {"cpu": "0.5"}}, {"requests": {"cpu": "2"}}, [("requests", "cpu")]),
+        ({"data": {"x": "0.5"}}, {"data": {"x": "500m"}}, [("data", "x")]),
+    ],
+)
+def test_gaps_name_what_is_not_as_it_should_be(wanted, live, expected):
+    """Lists by the keys of their items, quantities by their amount."""
+    assert gaps(wanted, live) == expected
+
+
+def test_changes_have_old_and_new_values():
+    """An item that went or came is named alone, not with its whole list."""
+    before = {"data": {"a": "1"}, "l": [{"name": "a"}, {"name": "b", "v": 1}]}
+    after = {"data": {"a": "2", "b": "3"}, "l": [{"name": "b", "v": 2}]}
+    assert changes(before, after) == [
+        Change("/data/a", "1", "2"),
+        Change("/data/b", ABSENT, "3"),
+        Change("/l/0", {"name": "a"}, ABSENT),
+        Change("/l/1/v", 1, 2),
+    ]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from gateway_operator.errors import ConfigError
-from gateway_operator.releases.helm import HelmOptions, open_helm
+from gateway_operator.releases.helm import HelmOptions, RunOptions, open_helm
 from gateway_operator.releases.helm_errors import HelmTimeout, RenderFailed
 
 SCRIPT = """#!{python}
@@ -55,10 +55,15 @@ def said(fake):
     return json.loads((fake.folder / "done").read_text())
 
 
-async def upgrade(helm):
+async def upgrade(helm, **how):
     """Upgrade with a secret value."""
     return await helm.upgrade(
-        name="web", namespace="ns", chart=Path("/chart"), values={"password": "hunter2"}, labels={"b": "2", "a": "1"}
+        name="web",
+        namespace="ns",
+        chart=Path("/chart"),
+        values={"password": "hunter2"},
+        labels={"b": "2", "a": "1"},
+        how=RunOptions(**{"timeout": 0.5, **how}),
     )
 
 
@@ -69,7 +74,7 @@ async def test_upgrade_passes_everything_but_values_by_argument(fake, monkeypatc
         assert await upgrade(helm) == 3
     call = said(fake)
     argv = " ".join(call["argv"])
-    assert argv.startswith("upgrade web /chart --history-max 7 --install --output json --timeout 0.5s --values -")
+    assert argv.startswith("upgrade web /chart --history-max 7 --install --output json --timeout 500ms --values -")
     assert "--labels a=1,b=2" in argv
     assert "--namespace ns" in argv
     assert "--force-conflicts" in argv
@@ -83,11 +88,53 @@ async def test_upgrade_passes_everything_but_values_by_argument(fake, monkeypatc
     assert not Path(call["env"]["HELM_CACHE_HOME"]).exists()  # the private home went with the engine
 
 
-async def test_helm_3_has_no_force_conflicts(fake):
-    """It would refuse the flag."""
+FLAGS = {"--force", "--force-replace", "--force-conflicts", "--server-side=true", "--server-side=false"}
+
+
+@pytest.mark.parametrize(
+    ("version", "force", "expected"),
+    [
+        ("v4.3.1", False, {"--force-conflicts", "--server-side=true"}),
+        ("v4.3.1", True, {"--force-replace", "--server-side=false"}),
+        ("v3.22.0", False, set()),
+        ("v3.22.0", True, {"--force"}),
+    ],
+)
+async def test_force_is_what_the_version_calls_it(fake, version, force, expected):
+    """Upgrade and rollback; Helm 3 would refuse the flags of Helm 4."""
+    async with open_helm(fake(version=version)) as helm:
+        await upgrade(helm, force=force)
+        assert FLAGS & set(said(fake)["argv"]) == expected
+        await helm.rollback(name="web", namespace="ns", revision=3, how=RunOptions(timeout=2, force=force))
+        argv = said(fake)["argv"]
+        assert argv[:3] == ["rollback", "web", "3"]
+        assert FLAGS & set(argv) == expected
+
+
+async def test_validation_is_the_servers_where_it_applies(fake):
+    """Helm 4 asks the API server to be strict; Helm 3 has to look itself."""
+    async with open_helm(fake()) as helm:
+        await upgrade(helm)
+    assert "--disable-openapi-validation" in said(fake)["argv"]
     async with open_helm(fake(version="v3.22.0")) as helm:
         await upgrade(helm)
-    assert "--force-conflicts" not in said(fake)["argv"]
+    assert "--disable-openapi-validation" not in said(fake)["argv"]
+
+
+async def test_options_of_a_run(fake):
+    """Hooks, description, CRDs and kept history."""
+    how = RunOptions(timeout=1, disable_hooks=True, description="because", skip_crds=True)
+    async with open_helm(fake()) as helm:
+        await upgrade(helm, disable_hooks=True, description="because", skip_crds=True)
+        argv = " ".join(said(fake)["argv"])
+        assert "--no-hooks" in argv
+        assert "--description because" in argv
+        assert "--skip-crds" in argv
+        await helm.uninstall(name="web", namespace="ns", how=how, keep_history=True)
+        argv = " ".join(said(fake)["argv"])
+        assert "--keep-history" in argv
+        assert "--no-hooks" in argv
+        assert "--description because" in argv
 
 
 async def test_errors_are_classified(fake):
@@ -100,7 +147,7 @@ async def test_errors_are_classified(fake):
 async def test_uninstall_of_nothing_is_fine(fake):
     """What is gone is uninstalled."""
     async with open_helm(fake('sys.exit("Error: uninstall: Release not loaded: web: release: not found")')) as helm:
-        assert await helm.uninstall(name="web", namespace="ns") is False
+        assert await helm.uninstall(name="web", namespace="ns", how=RunOptions(timeout=1)) is False
 
 
 def gone(pid):
@@ -142,11 +189,11 @@ async def test_run_without_end_is_stopped(fake, monkeypatch):
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from gateway_operator.releases.helm import HelmOptions, open_helm
+from gateway_operator.releases.helm import HelmOptions, RunOptions, open_helm
 
 async def main():
     async with open_helm(HelmOptions(executable=sys.argv[1], timeout=60)) as helm:
-        await helm.uninstall(name="web", namespace="ns")
+        await helm.uninstall(name="web", namespace="ns", how=RunOptions(timeout=60))
 
 asyncio.run(main())
 """

@@ -49,6 +49,15 @@ CASES = [
         e.ObjectRefused,
     ),
     ('Error: admission webhook "v.example.com" denied the request: no', e.ObjectRefused),
+    (
+        (
+            "Error: server-side apply failed for object ns/odd /v1, Kind=Service: failed to create typed patch object "
+            "(ns/odd; /v1, Kind=Service): .spec.bogus: field not declared in schema"
+        ),
+        e.ObjectRefused,
+    ),
+    ('Error: no revision for release "a"', e.NoDeployedRelease),
+    ("Error: no release provided", e.ReleaseNotFound),
     # ownership
     (
         (

@@ -111,3 +111,38 @@ async def test_waiting_for_what_was_just_written():
     index.on_event("ADDED", secret())
     assert await waiting is True
     assert await index.wait_until(("ns", "no"), lambda r: r is not None, 0.01) is False
+
+
+def test_only_records_that_bear_their_own_number_are_ours():
+    """Helm copies labels from revision to revision, for everybody."""
+    index = ReleaseIndex()
+    ours = {names.OWNER_LABEL: "o", names.HOLDER_LABEL: "h"}
+    for version, labels in {
+        1: {**ours, names.REVISION_LABEL: "1"},
+        2: {**ours, names.REVISION_LABEL: "1"},  # somebody's upgrade
+        3: {**ours, names.REVISION_LABEL: "3", names.INTENT_LABEL: "4.1"},
+        4: {**ours, names.REVISION_LABEL: "1"},  # our rollback to 1, before it is labelled
+        5: {**ours, names.REVISION_LABEL: "3", names.INTENT_LABEL: "4.1"},  # somebody's upgrade of 3
+        6: {**ours, names.REVISION_LABEL: "3"},  # and another on top of that
+        7: ours,  # from before there was a number
+        8: {names.OWNER_LABEL: "o"},
+    }.items():
+        index.on_event("ADDED", secret(version=version, **labels))
+    made = [r.version for r in index.all(("ns", "web")) if index.made_here(r)]
+    assert made == [1, 3, 4, 7]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({}, 1767225600.0),
+        ({"createdAt": "100"}, 100.0),
+        ({"createdAt": "100", "modifiedAt": "200"}, 200.0),
+        ({"modifiedAt": "x"}, 1767225600.0),
+    ],
+)
+def test_time_of_helms_last_write(labels, expected):
+    """From its own labels, else from the Secret."""
+    record = parse_record(secret(**labels))
+    assert record is not None
+    assert record.modified == expected

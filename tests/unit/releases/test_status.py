@@ -118,3 +118,69 @@ def test_field_of_ours_that_is_no_longer_true_is_a_difference():
 def test_long_messages_are_cut():
     """The status stays small."""
     assert len(build(fine(failure=Fault("UpgradeError", "x" * 5000)))["message"]) <= 1024
+
+
+def test_paused():
+    """Ready says so, what is deployed stays, and the condition is False once it is over."""
+    status = build(fine(paused=True))
+    assert condition(status, "Paused")[:2] == ("True", "PauseReconcileAnnotationTrue")
+    assert condition(status, "Ready")[:2] == ("False", "Paused")
+    assert condition(status, "Deployed")[0] == "True"
+    assert condition(build(fine(), {"metadata": {}, "status": status}), "Paused")[:2] == ("False", "NotPaused")
+    assert not [c for c in build(fine())["conditions"] if c["type"] in {"Paused", "Held"}]
+
+
+def test_held():
+    """A failure and work under way are told first."""
+    status = build(fine(held="held at 1"))
+    assert condition(status, "Held") == ("True", "RolledBack", "held at 1")
+    assert condition(status, "Ready") == ("False", "RolledBack", "held at 1")
+    assert condition(build(fine(held="x", progress="rolling back")), "Ready")[1] == "Progressing"
+    assert condition(build(fine(held="x", failure=Fault("RollbackError", "no"))), "Ready")[1] == "RollbackError"
+
+
+def test_leaving():
+    """Deployed, ReleaseFailed and the message say what a deletion waits for."""
+    text = "Waiting until all resources are deleted: Job ns/x (finalizers: a)"
+    status = build(Outcome(leaving=text))
+    assert condition(status, "Deployed") == ("False", "UninstallSuccessful", text)
+    assert condition(status, "ReleaseFailed") == ("False", "UninstallSuccessful", text)
+    assert condition(status, "Ready") == ("False", "Uninstalling", text)
+    assert status["message"] == text
+
+
+def test_drift_that_stays():
+    """With the policy to warn; it doesn't keep Ready from being True."""
+    status = build(fine(drifted=["ConfigMap ns/a: /data/x", "Service ns/a: /spec/type"]))
+    assert condition(status, "Drifted") == (
+        "True",
+        "DriftDetected",
+        "ConfigMap ns/a: /data/x; Service ns/a: /spec/type",
+    )
+    assert condition(status, "Ready")[0] == "True"
+    assert condition(build(fine()), "Drifted")[:2] == ("False", "NoDriftDetected")
+
+
+def test_handled_tokens_stay():
+    """What was handled earlier is echoed until a new token is."""
+    obj = {"metadata": {}, "status": {"lastHandledForceAt": "a", "lastHandledResetAt": "r"}}
+    status = build(fine(handled={"lastHandledForceAt": "b"}), obj)
+    assert (status["lastHandledForceAt"], status["lastHandledResetAt"]) == ("b", "r")
+    assert "lastHandledReconcileAt" not in status
+
+
+def test_last_attempt():
+    """It is there while something fails, and goes with it."""
+    attempt = {"digest": "d", "failures": 2}
+    assert build(fine(attempt=attempt))["lastAttempt"] == attempt
+    assert "lastAttempt" not in build(fine())
+
+
+def test_conditions_of_ours_that_ended_are_not_carried_along():
+    """Also where other writers' conditions are."""
+    old = [{"type": "Held", "status": "True"}, {"type": "Accepted", "status": "True"}, {"type": "Theirs"}]
+    types = [
+        c["type"]
+        for c in build(fine(), {"metadata": {}, "status": {"conditions": old}}, keep_others=True)["conditions"]
+    ]
+    assert types.count("Held") == types.count("Accepted") == types.count("Theirs") == 1

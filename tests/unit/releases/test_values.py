@@ -56,3 +56,16 @@ def test_digest_depends_on_every_input_and_nothing_else():
     assert base != input_digest(chart_digest="c", values={"a": 1, "b": "2"}, release_name="r")
     assert base != input_digest(chart_digest="c", values={"a": 1, "b": 2}, release_name="s")
     assert len(base) == 40
+
+
+def test_remarks_name_values_but_no_secrets():
+    """For the Event ValueOverridden; the operator may hide all values."""
+    overrides = (
+        Override("image.tag", ("image", "tag"), "2"),
+        Override("db.password", ("db", "password"), "hunter2"),
+    )
+    spec = {"image": {"tag": "1"}, "db": {"password": "x"}}
+    shown = build_values(spec, overrides).remarks
+    assert 'image.tag to "2"' in shown[0]
+    assert "db.password to ****" in shown[1]
+    assert "image.tag to ****" in build_values(spec, overrides, suppress=True).remarks[0]

@@ -1,0 +1,46 @@
+"""Writes docs/performance.md from the results, so that no figure in the docs was typed by anybody."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.results import FOLDER, missed
+from bench.table import table
+from lab.paths import CHECKOUT
+
+TARGET = CHECKOUT / "docs" / "performance.md"
+_HEAD = """# Performance
+
+Written by `python -m bench docs` from `bench/results/*.json`; `make bench PEERS=folder` measures anew. Peers are built
+from the clones in `folder` (`folder/operator-sdk`) and run on the same machine in the same run, on an API server of
+their own, taking turns with ours. Compare ratios: the absolute figures belong to one machine. "never" means not within
+the time that was given (70 s for drift); "mark" is the figure that ours has to reach.
+"""
+_ABOUT = {
+    "engine": """## The release engine
+
+One small chart (Deployment with no replicas, Service, ServiceAccount, ConfigMap, ClusterRole), one custom resource for
+each release, one `watches.yaml` for both operators, all else at its default. Memory and processor time include helm
+processes. The peer runs Helm in its own process and asks the API server in every period; ours starts a helm when inputs
+change, and watches otherwise. API server, etcd and controllers are real and share the processors with them.
+""",
+    "soak": "## A long soak of the release engine\n",
+}
+
+
+def write(folder: Path = FOLDER, target: Path = TARGET) -> list[str]:
+    """Write the page; returns what missed its mark."""
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    target.write_text("\n".join([_HEAD, *map(section, found)]), encoding="utf-8")
+    return [what for result in found for what in missed(result["rows"])]
+
+
+def section(result: dict[str, Any]) -> str:
+    """Return one benchmark's part of the page."""
+    about = _ABOUT.get(result["name"], f"## {result['name']}\n")
+    peers = sorted({r["peer_name"] for r in result["rows"] if r["peer_name"]})
+    beside = f"; peer: {', '.join(peers)}" if peers else "; no peer was given"
+    measured = f"Measured {result['date'][:10]} at {result['commit']} on {result['machine']}{beside}.\n"
+    return f"{about}\n{measured}\n{table(result['rows'])}\n"

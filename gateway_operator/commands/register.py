@@ -1,0 +1,151 @@
+"""The commands' names, options and help; what they do is imported when one is called."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="Kubeconfig; unset: $KUBECONFIG, the pod's own, ~/.kube/config.")
+]
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace; unset: the context's.")]
+Output = Annotated[str, typer.Option("--output", "-o", help="table or json.")]
+Watches = Annotated[
+    Path | None,
+    typer.Option("--watches-file", help="The operator's watches.yaml; unset: one in this directory, the image's."),
+]
+KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="Kind, plural or short name, as gateway or mgw.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the object.")]
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Add the commands for people to the program."""
+    for command in (diff, history, rollback, doctor, detach):
+        cli.command()(command)
+
+
+def diff(
+    kind: KindArgument,
+    name: NameArgument,
+    filename: Annotated[
+        Path | None, typer.Option("--filename", "-f", help="Look at the object in this file instead of the cluster's.")
+    ] = None,
+    watches_file: Watches = None,
+    config: Annotated[Path | None, typer.Option(help="The operator's settings; unset: those in the cluster.")] = None,
+    helm: Annotated[str, typer.Option(help="The helm program, a name on PATH or a path.")] = "helm",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    output: Output = "table",
+) -> None:
+    """Show what the operator would do for an object: ports and addresses first, then values, manifest and drift.
+
+    Nothing is written. Values of Secrets, and of keys that look like one, are shown as ***. Ends with 1 when there is
+    something to do, else with 0.
+    """
+    from gateway_operator.commands import diff as command  # noqa: PLC0415
+    from gateway_operator.commands.session import Session  # noqa: PLC0415
+
+    session = Session(kubeconfig, context, namespace, _format(output))
+    _run(command.run(session, kind, name, file=filename, watches_file=watches_file, config=config, helm=helm))
+
+
+def history(
+    kind: KindArgument,
+    name: NameArgument,
+    watches_file: Watches = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    output: Output = "table",
+) -> None:
+    """List the revisions of an object's release: status, chart, digest of the inputs, time, and who ran Helm."""
+    from gateway_operator.commands import history as command  # noqa: PLC0415
+    from gateway_operator.commands.session import Session  # noqa: PLC0415
+
+    _run(command.run(Session(kubeconfig, context, namespace, _format(output)), kind, name, watches_file))
+
+
+def rollback(
+    kind: KindArgument,
+    name: NameArgument,
+    revision: Annotated[int | None, typer.Argument(metavar="REVISION", help="A revision that history lists.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="End the hold: follow the object's spec again.")] = False,  # noqa: FBT002
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done, and tell how it goes.")] = True,  # noqa: FBT002
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 300.0,
+    watches_file: Watches = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    output: Output = "table",
+) -> None:
+    """Go back to a revision and stay there, until --resume.
+
+    The operator does it; this command asks by the annotation gateway.kubesphere.io/rollback-to.
+    """
+    from gateway_operator.commands import rollback as command  # noqa: PLC0415
+    from gateway_operator.commands.session import Session  # noqa: PLC0415
+
+    if (revision is None) == (not resume):
+        raise typer.BadParameter("give a REVISION, or --resume")
+    session = Session(kubeconfig, context, namespace, _format(output))
+    _run(command.run(session, kind, name, revision, watches_file, resume=resume, wait=wait, timeout=timeout))
+
+
+def doctor(
+    operator_namespace: Annotated[
+        str | None, typer.Option(help="Namespace of the operator; unset: wherever it is found.")
+    ] = None,
+    watches_file: Watches = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Look at objects in this namespace only; unset: in all.")
+    ] = None,
+    output: Output = "table",
+) -> None:
+    """Name what is wrong with the operator, its releases and gateways, and what to do about it.
+
+    Only reads. Ends with 1 when there is a problem.
+    """
+    from gateway_operator.commands.doctor import command  # noqa: PLC0415
+    from gateway_operator.commands.session import Session  # noqa: PLC0415
+
+    session = Session(kubeconfig, context, namespace, _format(output))
+    _run(command.run(session, operator_namespace, watches_file))
+
+
+def detach(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the objects.")] = False,  # noqa: FBT002
+    watches_file: Watches = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Objects of this namespace only; unset: all.")
+    ] = None,
+    output: Output = "table",
+) -> None:
+    """Take the operator's finalizers off all objects; their releases and gateways stay as they are.
+
+    For when the operator is gone, or about to be: an object that has a finalizer can't be deleted without it. A running
+    operator puts the finalizers back.
+    """
+    from gateway_operator.commands import detach as command  # noqa: PLC0415
+    from gateway_operator.commands.session import Session  # noqa: PLC0415
+
+    _run(command.run(Session(kubeconfig, context, namespace, _format(output)), watches_file, dry_run=dry_run))
+
+
+def _format(output: str) -> str:
+    if output not in {"table", "json"}:
+        raise typer.BadParameter("-o must be table or json")
+    return output
+
+
+def _run(work: Coroutine[Any, Any, int]) -> None:
+    raise typer.Exit(asyncio.run(work))

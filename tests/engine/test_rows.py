@@ -1,0 +1,222 @@
+"""What watches.yaml and annotations say, each test with an operator of its own: T10, T19, T22 and T23."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+
+import pytest
+
+from tests.apiserver.releases_lab import conditions, eventually
+from tests.engine.operators import write_rows
+from tests.engine.scenes import CHARTS, SOON
+
+ROWS: dict[str, dict[str, object]] = {}
+KINDS = ("Web", "Other")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kinds(stage):
+    """The kinds of this module; each test runs its own operators."""
+    stage.define(*KINDS)
+
+
+@pytest.mark.parametrize("suppress", [False, True], ids=["shown", "suppressed"])
+async def test_t10_overrides_are_told(scene, suppress):
+    """A Warning for each overridden value; the suppressed form hides what it is."""
+    row = scene.stage.row("Web", overrideValues={"text": "from-the-row"})
+    with scene.alone(row, suppress=suppress):
+        await scene.install("Web", "a", {"text": "mine"})
+        assert await scene.text("a") == "from-the-row"
+
+        async def told():
+            found = [e for e in await scene.warnings("a") if e["reason"] == scene.profile.override_event]
+            return [e["message"] for e in found if "text" in e["message"]]
+
+        [message] = await eventually(told)
+        assert ("from-the-row" in message) is not suppress
+        assert ("****" in message) is suppress
+
+
+async def test_t10_overrides_have_types(scene):
+    """What --set would take for a boolean is one, so that a schema accepts it."""
+    row = scene.stage.row("Web", overrideValues={"flag": "true", "replicas": "2"})
+    with scene.alone(row):
+        await scene.install("Web", "a")
+        assert (await scene.get("v1", "ConfigMap", "a"))["data"]["flag"] == "bool"
+        assert (await scene.get("apps/v1", "Deployment", "a"))["spec"]["replicas"] == 2
+
+
+def selecting(stage, value):
+    return stage.row("Web", selector={"matchLabels": {"team": value}})
+
+
+@pytest.mark.parametrize("everywhere", [True, False], ids=["all", "namespace"])
+async def test_t19_selector(scene, stage, everywhere):
+    """An unlabelled resource is ignored; with the label it is served, and so is no other's."""
+    with scene.alone(selecting(stage, "one"), selected=() if everywhere else (scene.namespace,)):
+        await scene.custom("Web", "none")
+        await scene.custom("Web", "other", labels={"team": "two"})
+        await scene.install("Web", "a", labels={"team": "one"})
+        await asyncio.sleep(1)
+        assert "status" not in await scene.look("Web", "none")
+        assert "status" not in await scene.look("Web", "other")
+        await scene.patch(scene.api_version, "Web", "none", {"metadata": {"labels": {"team": "one"}}})
+        await scene.deployed("Web", "none")
+
+
+async def test_t19_resource_that_is_deselected_is_not_deleted(scene, stage):
+    """Its release stays as it is, and is looked after again when the label comes back."""
+    with scene.alone(selecting(stage, "one")):
+        await scene.install("Web", "a", labels={"team": "one"})
+        await scene.patch(scene.api_version, "Web", "a", {"metadata": {"labels": {"team": None}}})
+        await asyncio.sleep(2)
+        await scene.change("Web", "a", {"text": "two"})
+        await asyncio.sleep(2)
+        assert await scene.text("a") == "hello"
+        assert await scene.revisions("a") == [(1, "deployed")]
+        await scene.patch(scene.api_version, "Web", "a", {"metadata": {"labels": {"team": "one"}}})
+        await scene.says("a", "two")
+
+
+async def test_t19_two_operators_with_two_selectors(scene, stage):
+    """Neither touches the other's resources."""
+    first = stage.row("Web", selector={"matchLabels": {"team": "one"}}, overrideValues={"text": "one"})
+    second = stage.row("Web", selector={"matchLabels": {"team": "two"}}, overrideValues={"text": "two"})
+    with scene.alone(first), scene.alone(second):
+        await asyncio.gather(*(scene.custom("Web", team, labels={"team": team}) for team in ("one", "two")))
+        for team in ("one", "two"):
+            await scene.deployed("Web", team, revision=1)
+        await asyncio.sleep(2)
+        for team in ("one", "two"):
+            assert await scene.text(team) == team
+            assert await scene.revisions(team) == [(1, "deployed")]
+
+
+BAD = {
+    "yaml": ("- kind: [", "yaml"),
+    "version": ([{"group": "g.example.com", "kind": "A", "chart": "CHART"}], "version"),
+    "kind": ([{"group": "g.example.com", "version": "v1", "chart": "CHART"}], "kind"),
+    "duplicate": ([{"group": "g.example.com", "version": "v1", "kind": "A", "chart": "CHART"}] * 2, "A"),
+    "chart": ([{"group": "g.example.com", "version": "v1", "kind": "A", "chart": "/absent/chart"}], "/absent/chart"),
+    "template": (
+        [{"group": "g.example.com", "version": "v1", "kind": "A", "chart": "CHART", "overrideValues": {"x": "{{ nil"}}],
+        "x",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_t22_bad_row_ends_the_start(stage, what):
+    """The process ends with an error that names what is wrong."""
+    rows, named = BAD[what]
+    operator = stage.operate()
+    if isinstance(rows, str):
+        operator.launch.watches.write_text(rows)
+    else:
+        chart = str(CHARTS / "app")
+        write_rows(operator.launch.watches, [{k: chart if v == "CHART" else v for k, v in r.items()} for r in rows])
+    code = operator.spawn().wait(60)
+    assert code != 0
+    assert named.lower() in operator.tail(50).lower()
+
+
+async def test_t22_environment_in_override(scene):
+    """$VAR and ${VAR} of the operator's environment are put in."""
+    row = scene.stage.row("Web", overrideValues={"text": "${SUITE_WORD}!"}, dryRunOption="server")
+    with scene.alone(row):
+        await scene.install("Web", "a")
+        assert await scene.text("a") == "from-the-environment!"
+
+
+async def test_t22_template_in_override(scene):
+    """A Go template is either evaluated or refused at the start, never used as it stands."""
+    row = scene.stage.row("Web", overrideValues={"text": '{{ "word" | upper }}'})
+    operator = scene.stage.operate(row, selected=(scene.namespace,))
+    process = operator.spawn()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        assert process.wait(8) != 0
+        assert "overrideValues.text" in operator.tail(50)
+        return
+    await scene.install("Web", "a")
+    assert await scene.text("a") == "WORD"
+
+
+async def test_t22_two_kinds(scene):
+    """Each row has its own chart."""
+    with scene.alone(scene.stage.row("Web"), scene.stage.row("Other", "app-crds", crdPolicy="Skip")):
+        await scene.install("Web", "a")
+        await scene.install("Other", "b", {"text": "other", "kinds": {"enabled": False}})
+        assert await scene.text("b") == "other"
+
+
+VALUES = {"absent": None, "t": "true", "one": "1", "f": "false", "zero": "0", "invalid": "maybe"}
+TRUE = {"t", "one"}
+
+
+async def test_t23_upgrade_force_values(scene):
+    """True and 1 replace objects, which drops what a controller added; everything else merges."""
+    maps = await scene.api.resource("v1", "ConfigMap")
+    with scene.alone():
+        for name, value in VALUES.items():
+            annotations = {scene.profile.annotation("upgrade-force"): value} if value else {}
+            await scene.custom("Web", name, annotations=annotations)
+        for name in VALUES:
+            await scene.deployed("Web", name)
+            note = {"metadata": {"annotations": {"team.example.com/note": "mine"}}}
+            await scene.api.merge_patch(maps, name, note, scene.namespace, field_manager="kube-controller-manager")
+            await scene.change("Web", name, {"text": "two"})
+        for name in VALUES:
+            await scene.deployed("Web", name, revision=2)
+            found = (await scene.get("v1", "ConfigMap", name))["metadata"]["annotations"]
+            assert ("team.example.com/note" in found) is (name not in TRUE), name
+
+
+@pytest.mark.parametrize("value", ["1s", "1"], ids=["duration", "invalid"])
+async def test_t23_period_of_a_resource(scene, value):
+    """The annotation wins over watches.yaml and the flag; one that is no duration hinders nothing."""
+    annotations = {scene.profile.annotation("reconcile-period"): value}
+    with scene.alone(scene.stage.row("Web", reconcilePeriod="10m")) as operator:
+        await scene.install("Web", "a", annotations=annotations)
+        await asyncio.sleep(1)
+        before = operator.total("controller_runtime_reconcile_total")
+        await asyncio.sleep(5)
+        passes = operator.total("controller_runtime_reconcile_total") - before
+        assert passes >= 3 if value == "1s" else passes <= 1
+
+
+async def test_t23_period_of_a_row(scene):
+    """watches.yaml wins over the flag."""
+    with scene.alone(scene.stage.row("Web", reconcilePeriod="1s"), period="10m") as operator:
+        await scene.install("Web", "a")
+        await asyncio.sleep(1)
+        before = operator.total("controller_runtime_reconcile_total")
+        await asyncio.sleep(5)
+        assert operator.total("controller_runtime_reconcile_total") - before >= 3
+
+
+async def test_t22_chart_of_another_publisher(scene, tmp_path):
+    """What `helm create` writes runs unchanged, with the watches.yaml of a Helm operator."""
+    subprocess.run([scene.stage.helm, "create", "published"], cwd=tmp_path, check=True, capture_output=True)
+    row = {
+        **scene.stage.row("Web", tmp_path / "published"),
+        "watchDependentResources": True,
+        "overrideValues": {"image.repository": "example.com/${SUITE_WORD}"},
+        "reconcilePeriod": "5m",
+        "maxConcurrentReconciles": 2,
+        "selector": {"matchLabels": {"team": "one"}},
+    }
+    with scene.alone(row):
+        spec = {"replicaCount": 1, "serviceAccount": {"create": True}, "autoscaling": {"enabled": False}}
+        await scene.install("Web", "a", spec, labels={"team": "one"})
+        deployment = await scene.get("apps/v1", "Deployment", "a-published")
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        assert container["image"].startswith("example.com/from-the-environment:")
+        await scene.delete("v1", "Service", "a-published")
+        await eventually(lambda: scene.get("v1", "Service", "a-published"), within=SOON)
+        await scene.change("Web", "a", {"replicaCount": 2})
+        await scene.deployed("Web", "a", revision=2)
+        assert conditions(await scene.look("Web", "a"))["Deployed"]["reason"] == "UpgradeSuccessful"
+        await scene.remove("Web", "a")
+        assert await scene.gone("apps/v1", "Deployment", "a-published")
