@@ -48,7 +48,7 @@ def _digest(source: Path) -> str:
 def _build(source: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    command = ["go", "build", "-trimpath", "-o", str(aside), _PACKAGE]
+    command = ["go", "build", "-o", str(aside), _PACKAGE]
     env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
     done = subprocess.run(command, cwd=source, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
