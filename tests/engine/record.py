@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+_PATH = re.compile(r"(?<![\w/:.])/(?:[\w.+-]+/)+")  # of the machine that ran it
 _NUMBER = re.compile(r"test_t(\d\d)_")
 NOT_APPLICABLE = "not applicable: "
 
@@ -57,4 +59,5 @@ def _reason(report: pytest.TestReport) -> str:
         return text.removeprefix("Skipped: ").removeprefix(NOT_APPLICABLE)
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash else str(report.longrepr)
-    return " ".join(text.split())[:300]
+    text = _PATH.sub("", text)
+    return textwrap.shorten(text, 300, placeholder=" …")

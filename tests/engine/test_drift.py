@@ -25,6 +25,18 @@ NAMESPACED = [
 ]
 
 
+async def installed(scene, name, spec=None, *, kind="Web"):
+    """Install, and wait until no pass runs any more: what follows an install anyway must not count as a repair."""
+    await scene.install(kind, name, spec)
+
+    async def settled():
+        before = scene.operator.total("controller_runtime_reconcile_total")
+        await asyncio.sleep(1.5)
+        return scene.operator.total("controller_runtime_reconcile_total") == before
+
+    await eventually(settled)
+
+
 async def uid(scene, api_version, kind, name, namespace=""):
     return (await scene.get(api_version, kind, name, namespace))["metadata"]["uid"]
 
@@ -41,8 +53,8 @@ async def comes_back(scene, api_version, kind, name, namespace=""):
 
 
 async def test_t15_every_deleted_object_comes_back(scene):
-    """All kinds of the chart, one after another; the revision stays."""
-    await scene.install("Web", "a", {"access": True})
+    """Every deleted object comes back, all kinds of the chart; the revision stays."""
+    await installed(scene, "a", {"access": True})
     for api_version, kind in NAMESPACED:
         await comes_back(scene, api_version, kind, "a")
     assert await scene.revisions("a") == [(1, "deployed")]
@@ -59,8 +71,8 @@ CHANGES = [
 
 
 async def test_t15_every_changed_object_is_put_back(scene):
-    """All kinds of the chart; the revision stays."""
-    await scene.install("Web", "a", {"access": True})
+    """Every changed object is put back, all kinds of the chart; the revision stays."""
+    await installed(scene, "a", {"access": True})
     for api_version, kind, patch, right in CHANGES:
         await scene.patch(api_version, kind, "a", patch)
 
@@ -74,8 +86,8 @@ async def test_t15_every_changed_object_is_put_back(scene):
 
 
 async def test_t15_secret_given_as_text(scene):
-    """A Secret whose template has stringData, which the API server never shows."""
-    await scene.install("Web", "a", {"secretText": "hello"})
+    """A changed Secret is put back whose template has stringData, which the API server never shows."""
+    await installed(scene, "a", {"secretText": "hello"})
     await scene.patch("v1", "Secret", "a-text", {"data": {"word": "bWluZQ=="}})
 
     async def back():
@@ -85,8 +97,8 @@ async def test_t15_secret_given_as_text(scene):
 
 
 async def test_t16_missing_and_wrong_fields_of_a_custom_resource(scene):
-    """Missing ones are put back, wrong ones replaced, a null of the template asks for nothing."""
-    await scene.install("Web", "a", {"widget": scene.api_version})
+    """In a custom resource, missing fields are put back, wrong ones replaced; a null in a template asks nothing."""
+    await installed(scene, "a", {"widget": scene.api_version})
     await scene.patch(scene.api_version, "Widget", "a", {"spec": {"size": None, "color": "blue", "unset": "set"}})
 
     async def back():
@@ -97,8 +109,8 @@ async def test_t16_missing_and_wrong_fields_of_a_custom_resource(scene):
 
 
 async def test_t16_missing_and_wrong_fields_of_a_core_kind(scene):
-    """The same in a Deployment, deep inside a list."""
-    await scene.install("Web", "a")
+    """In a Deployment, deep inside a list, missing fields are put back and wrong ones replaced."""
+    await installed(scene, "a")
     container = {"name": "main", "image": "example.com/other:1", "args": None, "env": None}
     patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
     await scene.patch("apps/v1", "Deployment", "a", patch)
@@ -114,7 +126,7 @@ async def test_t16_missing_and_wrong_fields_of_a_core_kind(scene):
 
 async def test_t16_annotations_of_others_are_kept(scene):
     """Tools write annotations; a repair of the same object leaves theirs."""
-    await scene.install("Web", "a")
+    await installed(scene, "a")
     annotations = {"metadata": {"annotations": {"team.example.com/note": "mine"}}}
     await scene.patch("apps/v1", "Deployment", "a", annotations)
     await scene.patch("apps/v1", "Deployment", "a", {"spec": {"replicas": 2}})
@@ -128,40 +140,46 @@ async def test_t16_annotations_of_others_are_kept(scene):
 
 
 async def test_t20_dependent_in_the_same_namespace(scene):
-    """Also one whose template names no namespace."""
-    await scene.install("Web", "a")
-    await comes_back(scene, "v1", "ConfigMap", "a")
+    """A deleted object in the namespace of the resource comes back."""
+    await installed(scene, "a")
+    await comes_back(scene, "v1", "Service", "a")
+
+
+async def test_t20_dependent_without_namespace_in_its_template(scene):
+    """A deleted object whose template leaves the namespace to Helm comes back."""
+    await installed(scene, "a", {"plain": "yes"})
+    await comes_back(scene, "v1", "ConfigMap", "a-plain")
 
 
 async def test_t20_dependent_in_another_namespace(scene):
-    """A deleted object comes back wherever it is."""
+    """A deleted object in another namespace comes back."""
     other = f"{scene.namespace}-x"
     await scene.create("v1", "Namespace", other, namespace=None)
-    await scene.install("Web", "a", {"elsewhere": other})
+    await installed(scene, "a", {"elsewhere": other})
     await comes_back(scene, "v1", "ConfigMap", "a-elsewhere", other)
 
 
 async def test_t20_cluster_scoped_dependent(scene):
     """A deleted ClusterRole comes back."""
-    await scene.install("Web", "a", {"cluster": True})
+    await installed(scene, "a", {"cluster": True})
     await comes_back(scene, RBAC, "ClusterRole", f"{scene.namespace}-a", None)
 
 
 async def test_t20_kept_dependent(scene):
-    """What outlives the release is looked after while there is one."""
-    await scene.install("Web", "a", {"keep": "keep"})
+    """A deleted object that is to outlive its release comes back while there is one."""
+    await installed(scene, "a", {"keep": "keep"})
     await comes_back(scene, "v1", "ConfigMap", "a-kept")
 
 
 async def test_t20_dependent_in_a_list(scene):
-    """Objects of `kind: List` count one by one."""
-    await scene.install("Web", "a", {"list": True})
+    """A deleted object from a template of `kind: List` comes back."""
+    await installed(scene, "a", {"list": True})
     await comes_back(scene, "v1", "ConfigMap", "a-second")
 
 
 async def test_t31_edit_with_kubectl_is_drift(scene):
-    """Whoever edits a field that the chart sets is corrected."""
-    await scene.install("Web", "a")
+    """An edit with kubectl of a field that the chart sets is put back."""
+    await installed(scene, "a")
     scene.stage.cluster.kubectl(
         "patch", "configmap", "a", "-n", scene.namespace, "--type=merge", "-p", '{"data": {"text": "mine"}}'
     )
@@ -170,7 +188,7 @@ async def test_t31_edit_with_kubectl_is_drift(scene):
 
 async def test_t31_edit_by_a_controller_is_none(scene):
     """What Kubernetes' own controllers add to an object stays."""
-    await scene.install("Web", "a", {"access": True})
+    await installed(scene, "a", {"access": True})
     accounts = await scene.api.resource("v1", "ServiceAccount")
     patch = {"secrets": [{"name": "token"}]}
     manager = "kube-controller-manager"
@@ -184,7 +202,7 @@ async def test_t31_edit_by_a_controller_is_none(scene):
 async def test_t31_ignore_rule(scene):
     """A field that a rule names is left; others of the same object are not."""
     needs(not scene.profile.peer, "watches.yaml has no ignore rules")
-    await scene.install("Ruled", "a")
+    await installed(scene, "a", kind="Ruled")
     await scene.patch("v1", "ConfigMap", "a", {"data": {"text": "mine", "flag": "mine"}})
 
     async def back():
@@ -197,7 +215,7 @@ async def test_t31_ignore_rule(scene):
 async def test_t31_object_can_opt_out(scene):
     """An annotation on a dependent object takes it out of the repair."""
     needs(scene.profile.drift_policy, "it has no annotation for that")
-    await scene.install("Web", "a")
+    await installed(scene, "a")
     patch = {"metadata": {"annotations": {scene.profile.drift_policy: "ignore"}}, "data": {"text": "mine"}}
     await scene.patch("v1", "ConfigMap", "a", patch)
     await scene.patch("v1", "Service", "a", {"spec": {"selector": {"app": "mine"}}})
@@ -211,7 +229,7 @@ async def test_t31_object_can_opt_out(scene):
 
 async def test_t32_denied_repair_does_not_block_the_rest(scene):
     """One object can't be put back: the others are, and the condition names the one."""
-    await scene.install("Web", "a", {"access": True})
+    await installed(scene, "a", {"access": True})
     async with scene.denied("configmaps", "UPDATE", name="a"), scene.denied("configmaps", "CREATE", name="a"):
         await scene.delete("v1", "ConfigMap", "a")
         for api_version, kind in (("v1", "Service"), (RBAC, "RoleBinding")):
@@ -230,7 +248,7 @@ async def recovered(scene, name):
 async def test_t32_namespace_comes_before_what_is_in_it(scene):
     """A release that makes a namespace gets it back, and then the objects inside."""
     own = f"{scene.namespace}-own"
-    await scene.install("Web", "a", {"ownNamespace": own})
+    await installed(scene, "a", {"ownNamespace": own})
     old = await uid(scene, "v1", "Namespace", own, None)
     await scene.delete("v1", "Namespace", own, None)
 
@@ -261,7 +279,7 @@ async def test_t39_added_field_is_removed(scene, number):
     """What somebody added to an object of the release goes again."""
     api_version, kind, patch, right = ADDED[number]
     right = right or RIGHT[number]
-    await scene.install("Web", "a")
+    await installed(scene, "a")
     await scene.patch(api_version, kind, "a", patch)
 
     async def back():
@@ -273,8 +291,8 @@ async def test_t39_added_field_is_removed(scene, number):
 
 
 async def test_t39_added_argument_is_removed(scene):
-    """Also one in a list that belongs to the chart as a whole."""
-    await scene.install("Web", "a")
+    """An argument that somebody added to a container goes again."""
+    await installed(scene, "a")
     ops = [{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--mine"}]
     deployments = await scene.api.resource("apps/v1", "Deployment")
     await scene.api.json_patch(deployments, "a", ops, scene.namespace, field_manager="somebody")
@@ -295,8 +313,8 @@ async def test_t39_added_argument_is_removed(scene):
     ids=["ClusterRole", "IngressClass"],
 )
 async def test_t40_cluster_scoped_object_is_put_back(scene, api_version, kind, patch, field):
-    """Changed and deleted: as fast as an object in a namespace."""
-    await scene.install("Web", "a", {"cluster": True})
+    """Changed and deleted cluster-scoped objects are put back as fast as others."""
+    await installed(scene, "a", {"cluster": True})
     name = f"{scene.namespace}-a"
     await scene.patch(api_version, kind, name, patch, None)
 
@@ -310,7 +328,7 @@ async def test_t40_cluster_scoped_object_is_put_back(scene, api_version, kind, p
 
 async def test_t41_replicas_of_an_autoscaler_are_its_own(scene):
     """What the HorizontalPodAutoscaler decided stays; other fields of the Deployment are still put back."""
-    await scene.install("Web", "a", {"hpa": True, "replicas": 1})
+    await installed(scene, "a", {"hpa": True, "replicas": 1})
     deployments = await scene.api.resource("apps/v1", "Deployment")
     await scene.api.merge_patch(
         deployments,
@@ -334,8 +352,8 @@ async def test_t41_replicas_of_an_autoscaler_are_its_own(scene):
 
 
 async def test_t41_autoscaler_that_is_gone_gives_the_replicas_back(scene):
-    """Without an autoscaler in the chart, the chart decides again."""
-    await scene.install("Web", "a", {"hpa": True, "replicas": 1})
+    """When the chart has no autoscaler any more, the chart decides about replicas again."""
+    await installed(scene, "a", {"hpa": True, "replicas": 1})
     await scene.change("Web", "a", {"hpa": False})
     await scene.deployed("Web", "a", revision=2)
     with pytest.raises(NotFound):

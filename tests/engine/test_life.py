@@ -52,7 +52,7 @@ async def test_t01_finalizer_comes_before_helm(scene):
 
 
 async def test_t02_scaled_workload_is_scaled_back(scene):
-    """Only a watch can tell within seconds: the period is ten minutes."""
+    """A workload that somebody scaled is scaled back within seconds, while the period is ten minutes."""
     await scene.install("Web", "a", {"replicas": 1})
     deployments = await scene.api.resource("apps/v1", "Deployment")
     await scene.api.merge_patch(
@@ -197,7 +197,7 @@ async def test_t13_failure_clears_when_the_resource_is_reverted(scene):
 
 
 async def test_t18_paused_resource_is_left_alone(scene):
-    """Nothing is upgraded, repaired or uninstalled while it is paused; all of it happens afterwards."""
+    """A paused resource is neither upgraded nor repaired; all of it happens afterwards."""
     needs(scene.profile.paused, "it has no pause annotation")
     await scene.install("Web", "a")
     await scene.annotate("Web", "a", **{scene.profile.paused: "true"})
@@ -214,7 +214,7 @@ async def test_t18_paused_resource_is_left_alone(scene):
 
 
 async def test_t18_deleted_while_paused(scene):
-    """The uninstall waits for the end of the pause."""
+    """The uninstall of a resource deleted while paused waits for the end of the pause."""
     needs(scene.profile.paused, "it has no pause annotation")
     await scene.install("Web", "a")
     await scene.annotate("Web", "a", **{scene.profile.paused: "true"})
@@ -233,7 +233,7 @@ async def _is(scene, kind, name, type_):
 
 @pytest.mark.parametrize("policy", ["keep", " Keep "], ids=["plain", "spaced"])
 async def test_t21_kept_object_outlives_its_release(scene, policy):
-    """helm.sh/resource-policy keep, also in other spellings."""
+    """An object with helm.sh/resource-policy keep outlives its release, also in other spellings."""
     await scene.install("Web", "a", {"keep": policy})
     await scene.remove("Web", "a")
     await asyncio.sleep(1)  # what owner references would take along goes now
@@ -265,7 +265,7 @@ async def test_t35_moved_object_leaves_no_copy(scene):
 
 
 async def test_t38_one_name_in_three_kinds(scene):
-    """Each kind has a release of its own; none disturbs another, and each uninstalls alone."""
+    """Resources of three kinds with one name have releases of their own, and each uninstalls alone."""
     kinds = ("Gateway", "Nginx", "ClusterTrafficPolicy")
     await asyncio.gather(*(scene.custom(kind, "a", {"text": kind}) for kind in kinds))
     found = {}
@@ -281,7 +281,7 @@ async def test_t38_one_name_in_three_kinds(scene):
 
 
 async def test_t46_deleted_namespace_goes_whole(scene):
-    """The namespace ends, its resources with it, and cluster-scoped objects of their releases as well."""
+    """A deleted namespace ends, its resources with it, and cluster-scoped objects of their releases as well."""
     await scene.install("Web", "a", {"cluster": True})
     await scene.install("Web", "b")
     await scene.delete("v1", "Namespace", scene.namespace, None)

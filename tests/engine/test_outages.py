@@ -63,7 +63,7 @@ async def test_t42_cut_connections(scene, stage, tmp_path):
 
 
 async def test_t42_api_server_restarts(scene, stage):
-    """The operator lives on, and works as before."""
+    """The API server restarts: the operator lives on, and works as before."""
     with scene.alone() as operator:
         await scene.install("Web", "a")
         stage.cluster.kill_apiserver()
@@ -99,6 +99,7 @@ async def test_t42_history_is_gone(scene, stage):
             await scene.patch("v1", "ConfigMap", "drifted", {"data": {"text": "mine"}})
             await scene.custom("Web", "made")
             stage.cluster.kill_apiserver()
+            await asyncio.sleep(2)  # its port is free a little after its first thread is gone
             stage.cluster.start_apiserver()
             compact(stage.cluster)
         await scene.says("changed", "two", within=90)
@@ -158,7 +159,7 @@ async def test_t44_cold_start_over_many_releases(scene, count):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
 async def test_t45_leader_ends_in_an_upgrade(scene, how):
-    """The other replica takes over and finishes it, with no more revisions than needed."""
+    """The leader ends in an upgrade: the other replica finishes it, with no more revisions than needed."""
     lease = {"lease": (scene.namespace, "suite")}
     with scene.alone(**lease) as first:
         await scene.custom("Web", "a", {"count": 60})

@@ -40,7 +40,7 @@ async def test_t10_overrides_are_told(scene, suppress):
 
 
 async def test_t10_overrides_have_types(scene):
-    """What --set would take for a boolean is one, so that a schema accepts it."""
+    """An override that --set would take for a boolean is one, so that a schema accepts it."""
     row = scene.stage.row("Web", overrideValues={"flag": "true", "replicas": "2"})
     with scene.alone(row):
         await scene.install("Web", "a")
@@ -67,7 +67,7 @@ async def test_t19_selector(scene, stage, everywhere):
 
 
 async def test_t19_resource_that_is_deselected_is_not_deleted(scene, stage):
-    """Its release stays as it is, and is looked after again when the label comes back."""
+    """The release of a deselected resource stays as it is, and is looked after again when the label comes back."""
     with scene.alone(selecting(stage, "one")):
         await scene.install("Web", "a", labels={"team": "one"})
         await scene.patch(scene.api_version, "Web", "a", {"metadata": {"labels": {"team": None}}})
@@ -81,7 +81,7 @@ async def test_t19_resource_that_is_deselected_is_not_deleted(scene, stage):
 
 
 async def test_t19_two_operators_with_two_selectors(scene, stage):
-    """Neither touches the other's resources."""
+    """Two operators with two selectors never touch each other's resources."""
     first = stage.row("Web", selector={"matchLabels": {"team": "one"}}, overrideValues={"text": "one"})
     second = stage.row("Web", selector={"matchLabels": {"team": "two"}}, overrideValues={"text": "two"})
     with scene.alone(first), scene.alone(second):
@@ -109,7 +109,7 @@ BAD = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_t22_bad_row_ends_the_start(stage, what):
-    """The process ends with an error that names what is wrong."""
+    """A bad row of watches.yaml ends the start with an error that names what is wrong."""
     rows, named = BAD[what]
     operator = stage.operate()
     if isinstance(rows, str):
@@ -123,7 +123,7 @@ def test_t22_bad_row_ends_the_start(stage, what):
 
 
 async def test_t22_environment_in_override(scene):
-    """$VAR and ${VAR} of the operator's environment are put in."""
+    """Variables of the operator's environment are put into overrides."""
     row = scene.stage.row("Web", overrideValues={"text": "${SUITE_WORD}!"}, dryRunOption="server")
     with scene.alone(row):
         await scene.install("Web", "a")
@@ -131,7 +131,7 @@ async def test_t22_environment_in_override(scene):
 
 
 async def test_t22_template_in_override(scene):
-    """A Go template is either evaluated or refused at the start, never used as it stands."""
+    """A Go template in an override is evaluated or refused at the start, never used as it stands."""
     row = scene.stage.row("Web", overrideValues={"text": '{{ "word" | upper }}'})
     operator = scene.stage.operate(row, selected=(scene.namespace,))
     process = operator.spawn()
@@ -144,7 +144,7 @@ async def test_t22_template_in_override(scene):
 
 
 async def test_t22_two_kinds(scene):
-    """Each row has its own chart."""
+    """Two kinds have two charts."""
     with scene.alone(scene.stage.row("Web"), scene.stage.row("Other", "app-crds", crdPolicy="Skip")):
         await scene.install("Web", "a")
         await scene.install("Other", "b", {"text": "other", "kinds": {"enabled": False}})
@@ -156,7 +156,7 @@ TRUE = {"t", "one"}
 
 
 async def test_t23_upgrade_force_values(scene):
-    """True and 1 replace objects, which drops what a controller added; everything else merges."""
+    """upgrade-force: true and 1 replace objects, which drops what a controller added; every other value merges."""
     maps = await scene.api.resource("v1", "ConfigMap")
     with scene.alone():
         for name, value in VALUES.items():
@@ -175,7 +175,7 @@ async def test_t23_upgrade_force_values(scene):
 
 @pytest.mark.parametrize("value", ["1s", "1"], ids=["duration", "invalid"])
 async def test_t23_period_of_a_resource(scene, value):
-    """The annotation wins over watches.yaml and the flag; one that is no duration hinders nothing."""
+    """The period in an annotation wins over watches.yaml and the flag; one that is no duration hinders nothing."""
     annotations = {scene.profile.annotation("reconcile-period"): value}
     with scene.alone(scene.stage.row("Web", reconcilePeriod="10m")) as operator:
         await scene.install("Web", "a", annotations=annotations)
@@ -187,7 +187,7 @@ async def test_t23_period_of_a_resource(scene, value):
 
 
 async def test_t23_period_of_a_row(scene):
-    """watches.yaml wins over the flag."""
+    """The period in watches.yaml wins over the flag."""
     with scene.alone(scene.stage.row("Web", reconcilePeriod="1s"), period="10m") as operator:
         await scene.install("Web", "a")
         await asyncio.sleep(1)

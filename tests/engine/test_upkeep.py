@@ -23,7 +23,7 @@ def kinds(stage):
 
 
 async def test_t14_repair_without_the_right_to_patch(scene, stage, tmp_path):
-    """Irreconcilable/ReconcileError says what is refused; nothing else stops."""
+    """Without the right to patch: Irreconcilable/ReconcileError says what is refused, other objects are repaired."""
     every = ["*"]
     groups = ["apps", "rbac.authorization.k8s.io", "apiextensions.k8s.io", "events.k8s.io", "coordination.k8s.io"]
     core = ["secrets", "services", "events", "namespaces", "pods", "serviceaccounts"]
@@ -136,7 +136,7 @@ async def test_t29_edited_values(scene, chart):
 
 
 async def test_t29_edited_hook(scene, chart):
-    """A hook isn't in the manifest; its change is an upgrade all the same."""
+    """A changed hook, which is in no manifest, is an upgrade all the same."""
     with scene.alone(scene.stage.row("Web", chart)):
         await scene.install("Web", "a", {"hook": "post-delete"})
         file = chart / "templates" / "workloads.yaml"
@@ -155,7 +155,7 @@ async def test_t29_random_values_of_the_chart(scene, chart):
 
 
 async def test_t30_at_rest_nothing_is_written(scene):
-    """Over ten periods: no write, and no object of five releases has a new version."""
+    """At rest, over ten periods: no write, and no object of five releases has a new version."""
     names = [f"a{n}" for n in range(5)]
     with scene.alone(period="1s") as operator:
         for name in names:
@@ -194,7 +194,7 @@ CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 
 
 async def test_t34_crds_of_a_subchart(scene, crd_chart):
-    """They come with the subchart, and not without it."""
+    """CRDs of a subchart come with it, and not without it."""
     folder, _, name = crd_chart
     with scene.alone(scene.stage.row("Web", folder)):
         await scene.install("Web", "without", {"kinds": {"enabled": False}})
@@ -230,7 +230,7 @@ async def test_t34_crds_are_left_out_when_asked(scene, crd_chart):
 
 
 async def test_t47_hook_that_never_ends(scene):
-    """It holds its own release only, and ends in a clear failure when its time is over."""
+    """A hook that never ends holds its own release only, and ends in a clear failure when its time is over."""
     rows = (scene.stage.row("Web", timeout="5s"), scene.stage.row("Other", timeout="5s"))
     with scene.alone(*rows, workers=2):
         await scene.custom("Web", "stuck", {"hook": "post-install"})
