@@ -7,6 +7,8 @@ must not vanish before what it asked for is gone. With the annotation `uninstall
 from __future__ import annotations
 
 import contextlib
+import time
+from dataclasses import dataclass
 from typing import Any
 
 from gateway_operator.errors import Conflict, NotFound
@@ -17,7 +19,7 @@ from gateway_operator.releases.finalizer import has_finalizer, remove_finalizers
 from gateway_operator.releases.helm_errors import HelmError
 from gateway_operator.releases.leftovers import Leftovers
 from gateway_operator.releases.objects import release_of
-from gateway_operator.releases.queue import Key
+from gateway_operator.releases.queue import Key, backoff, jittered
 from gateway_operator.releases.records import RecordError, ReleaseKey, ReleaseRecord
 from gateway_operator.releases.recovery import Recovery
 from gateway_operator.releases.rows import Object, Row
@@ -32,6 +34,22 @@ WAITING = "Waiting until all resources are deleted"
 _log = get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """A failed uninstall; `requests` are the annotations that it was made with."""
+
+    fault: Fault
+    requests: Requests
+    count: int
+    retry_at: float  # on the monotonic clock
+
+    @classmethod
+    def after(cls, last: _Failure | None, fault: Fault, requests: Requests) -> _Failure:
+        """Count one more."""
+        count = last.count + 1 if last else 1
+        return cls(fault, requests, count, time.monotonic() + jittered(backoff(count)))
+
+
 class Deletion:
     """Takes a release away and lets its resource go."""
 
@@ -41,11 +59,11 @@ class Deletion:
         self._steps = steps
         self._recovery = recovery
         self._leftovers = Leftovers(tools)
-        self._failed: set[Key] = set()  # whose uninstall failed, in this process
+        self._failed: dict[Key, _Failure] = {}  # whose uninstall failed, in this process
 
     def forget(self, key: Key) -> None:
         """Drop what is known of a resource that is gone."""
-        self._failed.discard(key)
+        self._failed.pop(key, None)
 
     async def pursue(
         self, key: Key, row: Row, obj: Object, outcome: Outcome, requests: Requests, tell: Tell
@@ -55,6 +73,8 @@ class Deletion:
         Raises ApiError, and HelmError with `outcome.failure` set.
         """
         release = self._claims.held(key)
+        if release and self._tools.index.newest(release) and (delay := self._must_wait(key, requests, outcome)):
+            return delay
         released = requests.force_release and self._is_stuck(key, obj)
         if release and not released:
             released = not await self._uninstall(key, row, obj, release, outcome, requests, tell)
@@ -68,6 +88,17 @@ class Deletion:
             self._warn(obj, release, blockers)
         await self._let_go(row, obj)
         return None
+
+    def _must_wait(self, key: Key, requests: Requests, outcome: Outcome) -> float | None:
+        """Return the seconds to the next try: helm's own note of a failure on its record is no reason for one."""
+        last = self._failed.get(key)
+        if last is None or last.requests != requests:
+            return None
+        left = last.retry_at - time.monotonic()
+        if left <= 0:
+            return None
+        outcome.failure = last.fault
+        return left
 
     async def _uninstall(
         self,
@@ -92,7 +123,7 @@ class Deletion:
             outcome.failure = Fault("UninstallError", f"{error.word}: {error}")
             if key not in self._failed:
                 self._tell(obj, "Warning", "UninstallFailed", outcome.failure.message)
-            self._failed.add(key)
+            self._failed[key] = _Failure.after(self._failed.get(key), outcome.failure, requests)
             if requests.force_release and not error.passing:
                 return False
             raise
@@ -100,7 +131,7 @@ class Deletion:
             outcome.progress = ""
         if not done:  # helm can't read its record
             await self._leftovers.sweep(release)
-        self._failed.discard(key)
+        self._failed.pop(key, None)
         self._tell(obj, "Normal", "Uninstalled", f"release {release[1]}")
         _log.info("release uninstalled", object=str(key), release=release[1])
         return True

@@ -25,8 +25,8 @@ ALWAYS: tuple[Path, ...] = (
     (*_ANNOTATIONS, "helm.sdk.operatorframework.io/*"),
     ("spec", "template", *_ANNOTATIONS, _RESTARTED),
 )
-# left alone where the chart doesn't set them, whoever did
-_UNSET: tuple[Path, ...] = (
+# what controllers of Kubernetes note on objects
+_NOTES: tuple[Path, ...] = (
     (*_ANNOTATIONS, "deployment.kubernetes.io/*"),
     (*_ANNOTATIONS, "deprecated.daemonset.template.generation"),
     (*_ANNOTATIONS, "control-plane.alpha.kubernetes.io/*"),
@@ -36,6 +36,7 @@ _UNSET: tuple[Path, ...] = (
     (*_ANNOTATIONS, "volume.kubernetes.io/*"),
     (*_ANNOTATIONS, "volume.beta.kubernetes.io/*"),
 )
+# left alone where the chart doesn't set them
 _UNSET_OF: dict[str, tuple[Path, ...]] = {  # by API group
     "apps": (("spec", "replicas"),),  # a chart that sets none leaves them to an autoscaler
     "admissionregistration.k8s.io": (("webhooks", "*", "clientConfig", "caBundle"),),
@@ -45,13 +46,16 @@ _UNSET_OF: dict[str, tuple[Path, ...]] = {  # by API group
 
 
 def unset(group: str) -> tuple[Path, ...]:
-    """Return the patterns of fields that may be added to objects of an API group."""
-    return _UNSET + _UNSET_OF.get(group, ())
+    """Return the patterns of fields that may be added to objects of an API group, by whoever it is.
+
+    Annotations are how tools and people mark objects; those of a pod template are part of what runs, and don't count.
+    """
+    return ((*_ANNOTATIONS, "*"), *_UNSET_OF.get(group, ()))
 
 
 def is_kept(path: Path) -> bool:
     """Tell whether a field is never ours to change, so that a change of it isn't our doing."""
-    return any(names_field(pattern, path) for pattern in (*ALWAYS, *_UNSET))
+    return any(names_field(pattern, path) for pattern in (*ALWAYS, *_NOTES))
 
 
 def without(wanted: Any, live: Any, pattern: Sequence[str], every: Sequence[Tree], helm: Sequence[Tree]) -> Any:

@@ -19,7 +19,7 @@ from gateway_operator.releases.queue import Key, backoff, jittered
 from gateway_operator.releases.readiness import WORKLOADS, awaited
 from gateway_operator.releases.records import ReleaseKey
 from gateway_operator.releases.rows import Object, Row
-from gateway_operator.releases.status import Deployed, Outcome
+from gateway_operator.releases.status import Deployed, Fault, Outcome
 from gateway_operator.releases.telling import Drift
 from gateway_operator.releases.tools import Tools
 from gateway_operator.telemetry import get_logger
@@ -93,6 +93,7 @@ class Repairs:
             job = _Job(key, row, _terms(key, row), self._memory[key], outcome)
             delay = await self._repair(job, release, manifest)
             outcome.drifted += job.memory.drifted.values()
+            outcome.irreconcilable = _trouble(job.memory.errors)
         outcome.awaited += self._awaited(manifest)
         return delay
 
@@ -104,6 +105,7 @@ class Repairs:
         if memory.compared != compared:
             suspects = set(manifest.ids)
         memory.drifted = {i: text for i, text in memory.drifted.items() if i in manifest.ids}
+        memory.errors = {i: text for i, text in memory.errors.items() if i in manifest.ids}
         if not suspects:
             return None
         newest = self._tools.index.newest(release)
@@ -147,7 +149,6 @@ class Repairs:
         memory = job.memory
         memory.failures[found] += 1
         memory.suspects.add(found)
-        job.outcome.awaited.append(error)
         if memory.errors.get(found) != error:
             _log.warning("drift can't be repaired", object=str(job.key), error=error)
             self._tell(job, "Warning", "DriftRepairFailed", error)
@@ -205,6 +206,11 @@ class Repairs:
             if reason := (awaited(live, watched=watched) if live else f"{i.kind} {i.name} is missing"):
                 found.append(reason)
         return found
+
+
+def _trouble(errors: dict[ObjectId, str]) -> Fault | None:
+    """Say what can't be put back, every object of it."""
+    return Fault("ReconcileError", "; ".join(errors.values())) if errors else None
 
 
 def _terms(key: Key, row: Row) -> Terms:

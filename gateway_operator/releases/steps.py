@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from gateway_operator.crds.conditions import timestamp
@@ -89,7 +90,8 @@ class Steps:
         )
         if newest is None or newest.chart != watch.chart.short_digest:
             await self._tools.crds.prepare(watch, work.values, name=work.release[1], namespace=work.release[0])
-        run = self._tools.helm.upgrade(
+        run = partial(
+            self._tools.helm.upgrade,
             name=work.release[1],
             namespace=work.release[0],
             chart=watch.chart.path,
@@ -116,7 +118,9 @@ class Steps:
             force=work.requests.rollback_force,
             disable_hooks=work.requests.upgrade_disable_hooks,
         )
-        run = self._tools.helm.rollback(name=work.release[1], namespace=work.release[0], revision=target, how=how)
+        run = partial(
+            self._tools.helm.rollback, name=work.release[1], namespace=work.release[0], revision=target, how=how
+        )
         await self._attended(work, run, "Rolling back", revision, "pending-rollback")
         labels: dict[str, str | None] = {
             **self._labels(work.key, revision),
@@ -139,9 +143,11 @@ class Steps:
             description=requests.uninstall_description,
         )
         async with row.helm_slots:
-            run = self._tools.helm.uninstall(name=release[1], namespace=release[0], how=how, keep_history=keep_history)
+            run = partial(
+                self._tools.helm.uninstall, name=release[1], namespace=release[0], how=how, keep_history=keep_history
+            )
             notes = self._notes(tell, "Uninstalling", release, newest.version if newest else 0, "uninstalling")
-            done = await attended(run, notes, lambda: False)
+            done = await attended(run(), notes, lambda: False)
         self._tools.manifests.forget(release)
         await self._tools.index.wait_until(
             release, lambda r: r is None or r.status == "uninstalled" or not done, _SEEN_WITHIN
@@ -191,11 +197,11 @@ class Steps:
         return revision > before, unfinished_hook(payload, _DURING.get(action, "pending-install" if not before else ""))
 
     async def _attended(
-        self, work: Work, run: Coroutine[Any, Any, T], verb: str, revision: int, during: str | None
+        self, work: Work, run: Callable[[], Coroutine[Any, Any, T]], verb: str, revision: int, during: str | None
     ) -> T:
         notes = self._notes(work.tell, verb, work.release, revision, during or "pending-upgrade")
         async with work.row.helm_slots:
-            return await attended(run, notes, lambda: _leaves(work))
+            return await attended(run(), notes, lambda: _leaves(work))
 
     def _notes(
         self, tell: Tell, verb: str, release: ReleaseKey, revision: int, during: str

@@ -54,7 +54,6 @@ _DATA: dict[str, Any] = {
     "added": (
         ("/data/extra", "x"),
         ("/metadata/labels/mine", "yes"),
-        ("/metadata/annotations/example.com~1mine", "yes"),
     ),
 }
 _POD = "/spec/template/spec"
@@ -154,7 +153,7 @@ TARGETS = (
         "cluster",
         changed=(("/spec/parameters/name", "mine"),),
         removed=("/metadata/annotations/example.com~1team",),
-        added=(("/metadata/annotations/ingressclass.kubernetes.io~1is-default-class", "true"),),
+        added=(("/metadata/labels/mine", "yes"),),
     ),
     Target(
         "admissionregistration.k8s.io/v1",

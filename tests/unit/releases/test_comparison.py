@@ -74,24 +74,25 @@ def test_what_people_add_counts(tree, change, added):
 
 
 def test_a_map_of_several_owners_is_taken_apart():
-    """Of annotations that a person and a controller added, one goes."""
-    annotations = {"mine": "1", "theirs": "2"}
+    """Of labels that a person and a controller added, one goes."""
+    labels = {"mine": "1", "theirs": "2"}
     found = compare(
         WANTED,
         live(
             HELM,
-            entry("kubectl", at({".": {}, "f:mine": {}}, "metadata", "annotations")),
-            entry("my-controller", at({"f:theirs": {}}, "metadata", "annotations")),
-            annotations=annotations,
+            entry("kubectl", at({".": {}, "f:mine": {}}, "metadata", "labels")),
+            entry("my-controller", at({"f:theirs": {}}, "metadata", "labels")),
+            labels=labels,
         ),
     )
-    assert found.added == (("metadata", "annotations", "mine"),)
+    assert found.added == (("metadata", "labels", "mine"),)
 
 
 @pytest.mark.parametrize(
     ("part", "key", "value"),
     [
         ("finalizers", 'v:"x"', ["x"]),
+        ("annotations", "team.example.com/note", {"team.example.com/note": "mine"}),
         ("annotations", "gateway.kubesphere.io/paused", {"gateway.kubesphere.io/paused": "true"}),
         ("annotations", "deployment.kubernetes.io/revision", {"deployment.kubernetes.io/revision": "2"}),
     ],
