@@ -107,4 +107,4 @@ async def test_flags_of_other_helm_operators(world: World, api_cluster: ApiClust
         await world.delete(world.api_version, "Web", "a")
         await eventually(lambda: world.gone(world.api_version, "Web", "a"))
         running.wait(lambda: labels not in running.get("/metrics", metrics=True)[1])
-        assert "trigger=added" in running.log
+        assert re.search(r"trigger='?added", running.log)  # perhaps among others

@@ -65,5 +65,9 @@ async def test_a_parent_that_fails_holds_nobody_back(world: World) -> None:
     rows[1]["overrideValues"] = {"text": "two"}
     async with world.engine(world.settings(*rows)):
         await world.condition("Parent", "p", "ReleaseFailed", "True", "UpgradeError")
-        obj = await world.ready("Child", "p-child")
-        assert obj["status"]["deployedRelease"]["revision"] == 2
+
+        async def upgraded() -> bool:
+            obj = await world.ready("Child", "p-child")  # it may still be the Ready of before
+            return bool(obj["status"]["deployedRelease"]["revision"] == 2)
+
+        await eventually(upgraded)
