@@ -56,8 +56,7 @@ async def run_operator(settings: OperatorSettings) -> None:
         work = elector.run(engine.run) if settings.leader_elect else engine.run()
         await until_signalled(work)
         if settings.deployment:
-            lease = (settings.lease_namespace or own_namespace(), settings.lease_name)
-            home = Home(own_namespace(), settings.deployment, lease, settings.identity)
+            home = Home(own_namespace(), settings.deployment, _lease(settings), settings.identity)
             await say_farewell(
                 api, engine.file.watches if engine.file else (), home, namespaces=settings.watch_namespaces
             )
@@ -90,11 +89,17 @@ def own_namespace(default: str = "default") -> str:
     return _NAMESPACE_FILE.read_text(encoding="utf-8").strip() if _NAMESPACE_FILE.exists() else default
 
 
+def _lease(settings: OperatorSettings) -> tuple[str, str]:
+    """Return namespace and name of the operator's lease."""
+    return settings.lease_namespace or own_namespace(), settings.lease_name
+
+
 def _elector(api: Api, settings: OperatorSettings) -> LeaseElector:
+    namespace, name = _lease(settings)
     return LeaseElector(
         api,
-        namespace=settings.lease_namespace or own_namespace(),
-        name=settings.lease_name,
+        namespace=namespace,
+        name=name,
         identity=settings.identity,
         duration=_LEASE_SECONDS,
         renew_every=_RENEW_SECONDS,
@@ -111,8 +116,7 @@ def _end_process() -> None:
 def _about(settings: OperatorSettings) -> ObjectRef | None:
     """Return what Events speak of that concern the operator: its lease, or its pod."""
     if settings.leader_elect:
-        namespace = settings.lease_namespace or own_namespace()
-        return ObjectRef("coordination.k8s.io/v1", "Lease", namespace, settings.lease_name)
+        return ObjectRef("coordination.k8s.io/v1", "Lease", *_lease(settings))
     if name := os.environ.get("POD_NAME"):
         return ObjectRef("v1", "Pod", own_namespace(), name)
     return None

@@ -11,25 +11,14 @@ from pathlib import Path
 from gateway_operator.commands.output import say, say_json, table
 from gateway_operator.commands.session import Session
 from gateway_operator.commands.targets import kinds
-from gateway_operator.releases.farewell import Detached, attached, detach
+from gateway_operator.releases.farewell import Detached, detach
 
 
 async def run(session: Session, watches_file: Path | None, *, dry_run: bool) -> int:
     """Remove our finalizers, or with `dry_run` only say from what; returns the exit code."""
     scope = (session.namespace,) if session.namespace else ()
-    refs = kinds(watches_file)
-    found: list[Detached] = []
     async with session.connected() as api:
-        if dry_run:
-            for ref in refs:
-                resource = await api.resource(ref.api_version, ref.kind)
-                for obj in await attached(api, resource, ref.selector, scope):
-                    meta = obj["metadata"]
-                    found.append(
-                        Detached(ref.kind, meta.get("namespace", ""), meta["name"], bool(meta.get("deletionTimestamp")))
-                    )
-        else:
-            found = await detach(api, refs, namespaces=scope)
+        found = await detach(api, kinds(watches_file), namespaces=scope, dry_run=dry_run)
     if session.json:
         say_json({"dryRun": dry_run, "objects": [vars(one) for one in found]})
         return 0

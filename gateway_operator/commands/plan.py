@@ -17,6 +17,7 @@ from gateway_operator.releases import names
 from gateway_operator.releases.annotations import requests_of
 from gateway_operator.releases.comparison import compare
 from gateway_operator.releases.diff import Change, changes
+from gateway_operator.releases.drift_rules import Terms
 from gateway_operator.releases.helm import Helm
 from gateway_operator.releases.helm_errors import HelmError
 from gateway_operator.releases.kinds import KINDS, PlainKind
@@ -96,7 +97,7 @@ class Planner:
         deployed = next((r for r in reversed(mine) if r.status == "deployed"), None)
         newest = mine[-1] if mine else None
         remarks = (*(n.message for n in wished.notices), *merged.remarks)
-        drift, live = await self._drift(deployed)
+        drift, live = await self._drift(deployed, Terms(watch.drift_policy, watch.ignore_rules))
         if wished.refusal:
             why = wished.refusal.message
             return Plan(str(target), release, "refused", problem=why, remarks=remarks, drift=drift), []
@@ -175,7 +176,7 @@ class Planner:
             found.append("the values changed" + (f" (watches.yaml sets {sets})" if sets else ""))
         return tuple(found or ["the digest of its inputs changed"])
 
-    async def _drift(self, deployed: ReleaseRecord | None) -> tuple[tuple[Difference, ...], list[Object]]:
+    async def _drift(self, deployed: ReleaseRecord | None, terms: Terms) -> tuple[tuple[Difference, ...], list[Object]]:
         """Compare what is deployed with what is there; returns the live objects as well."""
         manifest = await self._manifests.get(deployed) if deployed else None
         if manifest is None or deployed is None:
@@ -191,13 +192,13 @@ class Planner:
                 found.append(Difference(str(i), "missing"))
                 continue
             there.append(live)
-            if deployed.owner and (changed := await self._changed(i, wanted, live)):
+            if deployed.owner and (changed := await self._changed(i, wanted, live, terms)):
                 found.append(Difference(str(i), "differs", changed))
         return tuple(found), there
 
-    async def _changed(self, i: ObjectId, wanted: Object, live: Object) -> tuple[Change, ...]:
+    async def _changed(self, i: ObjectId, wanted: Object, live: Object, terms: Terms) -> tuple[Change, ...]:
         """Return what a repair would change, from live to wanted."""
-        compared = compare(wanted, live)
+        compared = compare(wanted, live, terms.rules_for(wanted))
         if not compared.differs:
             return ()
         resource = await self.api.resource(i.api_version, i.kind)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from gateway_operator.commands.session import Session
 
 Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", help="Kubeconfig; unset: $KUBECONFIG, the pod's own, ~/.kube/config.")
 ]
 Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace; unset: the context's.")]
+Namespaces = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Objects of this namespace only; unset: all.")
+]
 Output = Annotated[str, typer.Option("--output", "-o", help="table or json.")]
 Watches = Annotated[
     Path | None,
@@ -49,9 +55,8 @@ def diff(
     something to do, else with 0.
     """
     from gateway_operator.commands import diff as command  # noqa: PLC0415
-    from gateway_operator.commands.session import Session  # noqa: PLC0415
 
-    session = Session(kubeconfig, context, namespace, _format(output))
+    session = _session(kubeconfig, context, namespace, output)
     _run(command.run(session, kind, name, file=filename, watches_file=watches_file, config=config, helm=helm))
 
 
@@ -66,9 +71,8 @@ def history(
 ) -> None:
     """List the revisions of an object's release: status, chart, digest of the inputs, time, and who ran Helm."""
     from gateway_operator.commands import history as command  # noqa: PLC0415
-    from gateway_operator.commands.session import Session  # noqa: PLC0415
 
-    _run(command.run(Session(kubeconfig, context, namespace, _format(output)), kind, name, watches_file))
+    _run(command.run(_session(kubeconfig, context, namespace, output), kind, name, watches_file))
 
 
 def rollback(
@@ -89,11 +93,10 @@ def rollback(
     The operator does it; this command asks by the annotation gateway.kubesphere.io/rollback-to.
     """
     from gateway_operator.commands import rollback as command  # noqa: PLC0415
-    from gateway_operator.commands.session import Session  # noqa: PLC0415
 
     if (revision is None) == (not resume):
         raise typer.BadParameter("give a REVISION, or --resume")
-    session = Session(kubeconfig, context, namespace, _format(output))
+    session = _session(kubeconfig, context, namespace, output)
     _run(command.run(session, kind, name, revision, watches_file, resume=resume, wait=wait, timeout=timeout))
 
 
@@ -104,9 +107,7 @@ def doctor(
     watches_file: Watches = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Look at objects in this namespace only; unset: in all.")
-    ] = None,
+    namespace: Namespaces = None,
     output: Output = "table",
 ) -> None:
     """Name what is wrong with the operator, its releases and gateways, and what to do about it.
@@ -114,9 +115,8 @@ def doctor(
     Only reads. Ends with 1 when there is a problem.
     """
     from gateway_operator.commands.doctor import command  # noqa: PLC0415
-    from gateway_operator.commands.session import Session  # noqa: PLC0415
 
-    session = Session(kubeconfig, context, namespace, _format(output))
+    session = _session(kubeconfig, context, namespace, output)
     _run(command.run(session, operator_namespace, watches_file))
 
 
@@ -125,9 +125,7 @@ def detach(
     watches_file: Watches = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Objects of this namespace only; unset: all.")
-    ] = None,
+    namespace: Namespaces = None,
     output: Output = "table",
 ) -> None:
     """Take the operator's finalizers off all objects; their releases and gateways stay as they are.
@@ -136,15 +134,16 @@ def detach(
     operator puts the finalizers back.
     """
     from gateway_operator.commands import detach as command  # noqa: PLC0415
+
+    _run(command.run(_session(kubeconfig, context, namespace, output), watches_file, dry_run=dry_run))
+
+
+def _session(kubeconfig: Path | None, context: str | None, namespace: str | None, output: str) -> Session:
     from gateway_operator.commands.session import Session  # noqa: PLC0415
 
-    _run(command.run(Session(kubeconfig, context, namespace, _format(output)), watches_file, dry_run=dry_run))
-
-
-def _format(output: str) -> str:
     if output not in {"table", "json"}:
         raise typer.BadParameter("-o must be table or json")
-    return output
+    return Session(kubeconfig, context, namespace, output)
 
 
 def _run(work: Coroutine[Any, Any, int]) -> None:

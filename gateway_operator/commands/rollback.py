@@ -9,12 +9,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gateway_operator.commands.history import Revision, revisions
 from gateway_operator.commands.output import progress, say, say_json
 from gateway_operator.commands.session import Session
-from gateway_operator.commands.targets import NoSuchObject, Object, Target, find, kinds, records, release_of_target
+from gateway_operator.commands.targets import NoSuchObject, Target, find, kinds, records, release_of_target
+from gateway_operator.crds.conditions import condition_of, is_true
 from gateway_operator.errors import GatewayOperatorError
 from gateway_operator.kube import Api
 from gateway_operator.releases.annotations import OURS
@@ -86,17 +86,17 @@ async def _follow(api: Api, target: Target, revision: int, seconds: float) -> No
     """Wait until the release runs that revision. Raises RollbackFailed."""
     end = time.monotonic() + seconds
     told = ""
-    first = _condition(target.obj, "ReleaseFailed")
+    first = condition_of(target.obj, "ReleaseFailed")
     while True:
         obj = await api.get(target.resource, target.name, target.namespace or None)
-        failed = _condition(obj, "ReleaseFailed")
+        failed = condition_of(obj, "ReleaseFailed")
         if failed.get("status") == "True" and failed != first:
             raise RollbackFailed(f"{target}: {failed.get('reason')}: {failed.get('message')}")
         text = str((obj.get("status") or {}).get("message") or "")
         if text and text != told:
             progress(text)
             told = text
-        held = _condition(obj, "Held").get("status") == "True"
+        held = is_true(obj, "Held")
         if held and await _arrived(api, target, revision):
             return
         if time.monotonic() > end:
@@ -115,8 +115,3 @@ async def _arrived(api: Api, target: Target, revision: int) -> bool:
         return False
     newest = mine[-1]
     return newest.status == "deployed" and (newest.version == revision or newest.rolled_back_to == str(revision))
-
-
-def _condition(obj: Object, type_: str) -> dict[str, Any]:
-    found = (obj.get("status") or {}).get("conditions") or []
-    return next((c for c in found if c.get("type") == type_), {})

@@ -68,7 +68,7 @@ class Target:
         return f"{self.ref.kind} {self.namespace}/{self.name}"
 
 
-_OWN = tuple(KindRef(GROUP, "v1alpha1", kind) for kind in ("Gateway", "Nginx"))
+OWN = tuple(KindRef(GROUP, "v1alpha1", kind) for kind in ("Gateway", "Nginx"))
 
 
 def find_watches(file: Path | None) -> Path | None:
@@ -83,7 +83,7 @@ def kinds(file: Path | None) -> tuple[KindRef, ...]:
     """Return the kinds of the rows, or our own two where no file is at hand. Raises ConfigError."""
     path = find_watches(file)
     if path is None:
-        return _OWN
+        return OWN
     return tuple(KindRef(w.group, w.version, w.kind, w.selector, w) for w in load_watches(path))
 
 
@@ -129,13 +129,12 @@ async def _words(api: Api, ref: KindRef) -> set[str]:
     return {word for e in entries for word in (e["name"], e.get("singularName", ""), *(e.get("shortNames") or []))}
 
 
-async def records(api: Api, namespace: str, *, release: str = "") -> list[ReleaseRecord]:
-    """Return Helm's records in a namespace (of one release), in the order of their revisions. Raises ApiError."""
+async def records(api: Api, namespace: str | None) -> list[ReleaseRecord]:
+    """Return Helm's records in a namespace (None: in all), by release and revision. Raises ApiError."""
     secrets = await api.resource("v1", "Secret")
-    selector = f"owner=helm,name={release}" if release else "owner=helm"
-    listing = await api.list(secrets, namespace, label_selector=selector, metadata_only=True)
+    listing = await api.list(secrets, namespace, label_selector="owner=helm", metadata_only=True)
     found = [record for item in listing.items if (record := parse_record(item))]
-    return sorted(found, key=lambda r: (r.name, r.version))
+    return sorted(found, key=lambda r: (r.namespace, r.name, r.version))
 
 
 def release_of_target(target: Target, known: Sequence[ReleaseRecord]) -> str:

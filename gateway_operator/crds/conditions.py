@@ -84,6 +84,16 @@ def find_condition(conditions: Sequence[Mapping[str, Any]], type_: str) -> Mappi
     return next((item for item in conditions if item.get("type") == type_), None)
 
 
+def condition_of(obj: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    """Return a condition from the status of any object, or an empty one."""
+    return find_condition((obj.get("status") or {}).get("conditions") or [], type_) or {}
+
+
+def is_true(obj: Mapping[str, Any], type_: str) -> bool:
+    """Tell whether a condition of any object is True."""
+    return bool(condition_of(obj, type_).get("status") == "True")
+
+
 def timestamp(now: datetime) -> str:
     """Write a time as Kubernetes does: UTC, whole seconds, Z."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

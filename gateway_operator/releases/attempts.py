@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway_operator.crds.conditions import find_condition, timestamp
+from gateway_operator.crds.conditions import condition_of, timestamp
 from gateway_operator.releases.helm_errors import HelmError
 from gateway_operator.releases.queue import Key, backoff, jittered
 from gateway_operator.releases.rows import Object
@@ -68,8 +68,7 @@ def is_lasting(error: HelmError, *, upgraded: bool) -> bool:
 
 def restored(obj: Object) -> Attempt | None:
     """Read what an earlier process wrote into the status; None where nothing failed or it can't be read."""
-    status = obj.get("status") or {}
-    known = status.get("lastAttempt")
+    known = (obj.get("status") or {}).get("lastAttempt")
     if not isinstance(known, dict):
         return None
     try:
@@ -77,7 +76,7 @@ def restored(obj: Object) -> Attempt | None:
         time, retry_at = (datetime.fromisoformat(known[k]).timestamp() for k in ("time", "retryAt"))
     except (KeyError, TypeError, ValueError):
         return None
-    failed = find_condition(status.get("conditions") or [], "ReleaseFailed") or {}
+    failed = condition_of(obj, "ReleaseFailed")
     fault = Fault(failed.get("reason") or "UpgradeError", failed.get("message") or "the last run failed")
     return Attempt(digest, failures, time, retry_at, fault, lasting=bool(known.get("lasting", True)))
 

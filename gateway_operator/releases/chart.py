@@ -41,6 +41,7 @@ class Chart:
     digest: str
     values: dict[str, Any] = field(hash=False, default_factory=dict)
     crds: tuple[str, ...] = ()  # files below crds/, those of subcharts too
+    size: int = 0  # bytes of all files
     packed: bool = False  # has subcharts in archives, which may hold CRDs as well
 
     @property
@@ -99,6 +100,7 @@ def load_chart(path: Path, snapshots: Snapshots | None = None) -> Chart:
         digest=_digest(files),
         values=values,
         crds=tuple(sorted(f for f in files if _CRD_FILE.fullmatch(f))),
+        size=sum(map(len, files.values())),
         packed=any(_PACKED.fullmatch(f) for f in files),
     )
     return snapshots.keep(chart, files) if snapshots else chart

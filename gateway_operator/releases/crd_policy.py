@@ -12,19 +12,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from gateway_operator.crds.conditions import is_true
 from gateway_operator.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from gateway_operator.kube import Api, Resource
 from gateway_operator.releases import names
 from gateway_operator.releases.chart import Chart
 from gateway_operator.releases.helm import Helm
 from gateway_operator.releases.helm_errors import HelmError, HelmForbidden, ObjectRefused, Unreachable
+from gateway_operator.releases.objects import parse_manifest
 from gateway_operator.releases.values import canonical_json
 from gateway_operator.releases.watches import Watch
 from gateway_operator.telemetry import get_logger
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ESTABLISHED = 10.0
 _POLL = 0.1
 _log = get_logger(__name__)
@@ -64,8 +63,8 @@ class ChartCrds:
             found = await self._helm.crds(name=name, namespace=namespace, chart=bare, values=values)
         else:
             texts = [(chart.path / file).read_text(encoding="utf-8") for file in chart.crds]
-            found = [document for text in texts for document in yaml.load_all(text, Loader=_Loader)]
-        return [o for o in found if isinstance(o, dict) and o.get("kind") == "CustomResourceDefinition"]
+            found = [obj for text in texts for obj in parse_manifest(text)]
+        return [o for o in found if o["kind"] == "CustomResourceDefinition"]
 
     async def _replace(self, crds: list[dict[str, Any]]) -> None:
         resource = await self._api.resource("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -92,9 +91,7 @@ class ChartCrds:
     async def _established(self, resource: Resource, name: str) -> None:
         deadline = asyncio.get_running_loop().time() + _ESTABLISHED
         while asyncio.get_running_loop().time() < deadline:
-            crd = await self._api.get(resource, name)
-            conditions = (crd.get("status") or {}).get("conditions") or []
-            if any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions):
+            if is_true(await self._api.get(resource, name), "Established"):
                 return
             await asyncio.sleep(_POLL)
 

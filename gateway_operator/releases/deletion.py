@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
 from typing import Any
 
+from gateway_operator.crds.conditions import condition_of
 from gateway_operator.errors import Conflict, NotFound
 from gateway_operator.releases import names
 from gateway_operator.releases.annotations import Requests
+from gateway_operator.releases.attempts import Attempt, failed_again
 from gateway_operator.releases.claims import Claims, owner_of
 from gateway_operator.releases.finalizer import has_finalizer, remove_finalizers
 from gateway_operator.releases.helm_errors import HelmError
 from gateway_operator.releases.leftovers import Leftovers
 from gateway_operator.releases.objects import release_of
-from gateway_operator.releases.queue import Key, backoff, jittered
+from gateway_operator.releases.queue import Key
 from gateway_operator.releases.records import RecordError, ReleaseKey, ReleaseRecord
 from gateway_operator.releases.recovery import Recovery
 from gateway_operator.releases.rows import Object, Row
@@ -34,22 +35,6 @@ WAITING = "Waiting until all resources are deleted"
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """A failed uninstall; `requests` are the annotations that it was made with."""
-
-    fault: Fault
-    requests: Requests
-    count: int
-    retry_at: float  # on the monotonic clock
-
-    @classmethod
-    def after(cls, last: _Failure | None, fault: Fault, requests: Requests) -> _Failure:
-        """Count one more."""
-        count = last.count + 1 if last else 1
-        return cls(fault, requests, count, time.monotonic() + jittered(backoff(count)))
-
-
 class Deletion:
     """Takes a release away and lets its resource go."""
 
@@ -59,7 +44,7 @@ class Deletion:
         self._steps = steps
         self._recovery = recovery
         self._leftovers = Leftovers(tools)
-        self._failed: dict[Key, _Failure] = {}  # whose uninstall failed, in this process
+        self._failed: dict[Key, Attempt] = {}  # whose uninstall failed, in this process
 
     def forget(self, key: Key) -> None:
         """Drop what is known of a resource that is gone."""
@@ -92,9 +77,9 @@ class Deletion:
     def _must_wait(self, key: Key, requests: Requests, outcome: Outcome) -> float | None:
         """Return the seconds to the next try: helm's own note of a failure on its record is no reason for one."""
         last = self._failed.get(key)
-        if last is None or last.requests != requests:
+        if last is None or last.digest != _inputs(requests):
             return None
-        left = last.retry_at - time.monotonic()
+        left = last.retry_at - time.time()
         if left <= 0:
             return None
         outcome.failure = last.fault
@@ -123,7 +108,9 @@ class Deletion:
             outcome.failure = Fault("UninstallError", f"{error.word}: {error}")
             if key not in self._failed:
                 self._tell(obj, "Warning", "UninstallFailed", outcome.failure.message)
-            self._failed[key] = _Failure.after(self._failed.get(key), outcome.failure, requests)
+            self._failed[key] = failed_again(
+                self._failed.get(key), _inputs(requests), outcome.failure, lasting=False, forced=False, now=time.time()
+            )
             if requests.force_release and not error.passing:
                 return False
             raise
@@ -144,9 +131,7 @@ class Deletion:
 
     def _is_stuck(self, key: Key, obj: Object) -> bool:
         """Tell whether an uninstall has failed before, here or in an earlier process."""
-        conditions = (obj.get("status") or {}).get("conditions") or []
-        told = any(c.get("type") == "ReleaseFailed" and c.get("reason") == "UninstallError" for c in conditions)
-        return told or key in self._failed
+        return key in self._failed or condition_of(obj, "ReleaseFailed").get("reason") == "UninstallError"
 
     async def _blockers(self, release: ReleaseKey, requests: Requests) -> list[str]:
         """Describe what has to be gone first, with what holds it."""
@@ -207,6 +192,11 @@ class Deletion:
                 fresh = await self._tools.api.get(row.resource, meta["name"], meta.get("namespace"))
                 if fresh["metadata"]["uid"] == meta["uid"] and has_finalizer(fresh):
                     await remove_finalizers(self._tools.api, row.resource, fresh)
+
+
+def _inputs(requests: Requests) -> str:
+    """Name what a failure is remembered for: other annotations are worth another try at once."""
+    return repr(requests)
 
 
 def listed(items: list[str]) -> str:

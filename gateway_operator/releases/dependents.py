@@ -16,11 +16,11 @@ from gateway_operator.errors import KindNotServed, NotFound
 from gateway_operator.kube import Api, Informer
 from gateway_operator.releases import names
 from gateway_operator.releases.comparison import stands
-from gateway_operator.releases.objects import GroupVersionKind, ObjectId, release_of
+from gateway_operator.releases.objects import GroupVersionKind, ObjectId, is_kept, release_of
 from gateway_operator.releases.readiness import WORKLOADS
 from gateway_operator.releases.records import ReleaseKey
 from gateway_operator.releases.rows import is_newer
-from gateway_operator.releases.sightings import KEEP_POLICY, proven, slim, suspicious, whole
+from gateway_operator.releases.sightings import proven, slim, suspicious, whole
 
 OnChange = Callable[[ReleaseKey, ObjectId, bool], None]  # release, object, whether it may have drifted
 
@@ -158,6 +158,4 @@ class Dependents:
 
 
 def _stays(obj: dict[str, Any]) -> bool:
-    meta = obj["metadata"]
-    policy = (meta.get("annotations") or {}).get(KEEP_POLICY, "")
-    return bool(meta.get("deletionTimestamp")) or policy.strip().lower() == "keep"
+    return bool(obj["metadata"].get("deletionTimestamp")) or is_kept(obj)

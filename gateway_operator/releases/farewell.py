@@ -99,13 +99,18 @@ async def is_uninstalled(api: Api, home: Home) -> bool:
     return bool(found["metadata"].get("deletionTimestamp"))
 
 
-async def detach(api: Api, watches: Iterable[Kind], *, namespaces: tuple[str, ...] = ()) -> list[Detached]:
-    """Remove our finalizers from every object of the rows. Raises ApiError, after every row had its turn."""
+async def detach(
+    api: Api, watches: Iterable[Kind], *, namespaces: tuple[str, ...] = (), dry_run: bool = False
+) -> list[Detached]:
+    """Remove our finalizers from every object of the rows; with `dry_run`, only say from what.
+
+    Raises ApiError, after every row had its turn.
+    """
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(resource: Resource, obj: Object) -> Detached | None:
         async with slots:
-            return await _let_go(api, resource, obj)
+            return _detached(resource, obj) if dry_run else await _let_go(api, resource, obj)
 
     found: list[Detached] = []
     errors: list[ApiError] = []
@@ -145,9 +150,13 @@ async def _let_go(api: Api, resource: Resource, obj: Object) -> Detached | None:
                 raise
             obj = await api.get(resource, meta["name"], meta.get("namespace"))
         else:
-            deleted = bool(meta.get("deletionTimestamp"))
-            return Detached(resource.kind, meta.get("namespace", ""), meta["name"], deleted)
+            return _detached(resource, obj)
     return None
+
+
+def _detached(resource: Resource, obj: Object) -> Detached:
+    meta = obj["metadata"]
+    return Detached(resource.kind, meta.get("namespace", ""), meta["name"], bool(meta.get("deletionTimestamp")))
 
 
 async def _wait_for_leader(api: Api, home: Home) -> None:

@@ -6,12 +6,11 @@ import contextlib
 from typing import Any
 
 from gateway_operator.errors import KindNotServed, NotFound
-from gateway_operator.releases.objects import GroupVersionKind, ObjectId, object_id, release_of
+from gateway_operator.releases.objects import GroupVersionKind, ObjectId, is_kept, object_id, release_of
 from gateway_operator.releases.records import ReleaseKey, ReleaseRecord
 from gateway_operator.releases.tools import Tools
 from gateway_operator.telemetry import get_logger
 
-_KEEP = "helm.sh/resource-policy"
 _log = get_logger(__name__)
 
 
@@ -69,12 +68,6 @@ class Leftovers:
         name = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
         held = meta.get("finalizers") or []
         return f"{kind} {name}" + (f" (finalizers: {', '.join(held)})" if held else "")
-
-
-def is_kept(obj: dict[str, Any]) -> bool:
-    """Tell whether Helm leaves an object alone when it uninstalls; case and spaces don't matter."""
-    policy = (obj["metadata"].get("annotations") or {}).get(_KEEP, "")
-    return str(policy).strip().lower() == "keep"
 
 
 def _foreign(live: dict[str, Any], release: ReleaseKey) -> bool:

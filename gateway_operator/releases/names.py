@@ -29,6 +29,7 @@ INTENT_LABEL = f"{GROUP}/rolls-back"  # on what a rollback of ours leaves: `<rev
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY_HELM = f"{MANAGED_BY}=Helm"
+KEEP_POLICY = "helm.sh/resource-policy"
 RELEASE_NAME = "meta.helm.sh/release-name"
 RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
 

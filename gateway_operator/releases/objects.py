@@ -47,6 +47,12 @@ def release_of(obj: dict[str, Any]) -> ReleaseKey | None:
     return (annotations.get(names.RELEASE_NAMESPACE, ""), name) if name else None
 
 
+def is_kept(obj: dict[str, Any]) -> bool:
+    """Tell whether Helm leaves an object alone when it uninstalls; case and spaces don't matter."""
+    policy = (obj["metadata"].get("annotations") or {}).get(names.KEEP_POLICY, "")
+    return str(policy).strip().lower() == "keep"
+
+
 def kind_key(obj: dict[str, Any]) -> tuple[str, str]:
     """Return (group, kind)."""
     return group_of(obj), obj["kind"]

@@ -6,8 +6,8 @@ A pass over an object at rest asks the API server nothing and runs no helm: ever
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
+from gateway_operator.crds.conditions import condition_of
 from gateway_operator.errors import ApiError, Conflict, Unavailable
 from gateway_operator.names import release_name
 from gateway_operator.releases.annotations import Requests, requests_of
@@ -32,7 +32,6 @@ from gateway_operator.releases.tools import Tools
 from gateway_operator.releases.values import build_values, input_digest
 from gateway_operator.telemetry import get_logger
 
-_NOT_SYNCED = 0.5
 _AGAIN = 0.1
 _HELD = (
     "held at a copy of revision {revision}, as the annotation rollback-to asks; remove the annotation to go on with "
@@ -61,8 +60,6 @@ class Reconciler:
     async def __call__(self, key: Key, _reasons: tuple[str, ...]) -> float | None:
         """Run one pass; returns the delay to the next, if one is needed."""
         row = self._tools.rollouts.view(key, self._tools.rows[key.row])
-        if not row.synced.is_set():
-            return _NOT_SYNCED
         obj = row.store.get((key.namespace, key.name))
         if obj is None:
             self._gone(key)
@@ -198,12 +195,11 @@ class Reconciler:
 
     def _tell_plan(self, obj: Object, refusal: Refusal | None, notices: tuple[Notice, ...]) -> None:
         """Give Events for what the last status didn't say yet."""
-        status = obj.get("status") or {}
-        accepted: dict[str, Any] = next((c for c in status.get("conditions") or [] if c.get("type") == "Accepted"), {})
+        accepted = condition_of(obj, "Accepted")
         if refusal and (accepted.get("reason"), accepted.get("message")) != (refusal.reason, refusal.message):
             self._tools.recorder.event(obj, type_="Warning", reason=refusal.reason, message=refusal.message)
         for notice in notices:
-            if notice.message not in (status.get("message") or ""):
+            if notice.message not in ((obj.get("status") or {}).get("message") or ""):
                 self._tools.recorder.event(obj, type_="Warning", reason=notice.reason, message=notice.message)
 
     async def _release(

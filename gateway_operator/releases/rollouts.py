@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from prometheus_client import Gauge
 
+from gateway_operator.crds.conditions import is_true
 from gateway_operator.kube import EventRecorder
 from gateway_operator.releases.annotations import parse_requests
 from gateway_operator.releases.kinds import Notice
@@ -189,17 +190,12 @@ def _objects(row: Row) -> list[tuple[Key, Object]]:
 
 
 def _member(key: Key, obj: Object, before: Watch | None) -> Member:
-    return Member(key, before, was_ready=is_ready(obj), had_failed=_condition(obj, "ReleaseFailed") == "True")
-
-
-def _condition(obj: Object, type_: str) -> str:
-    conditions = (obj.get("status") or {}).get("conditions") or []
-    return next((str(c.get("status")) for c in conditions if c.get("type") == type_), "")
+    return Member(key, before, was_ready=is_ready(obj), had_failed=is_true(obj, "ReleaseFailed"))
 
 
 def is_ready(obj: Object) -> bool:
     """Tell whether an object was Ready at its present generation when its status was written."""
-    return _condition(obj, "Ready") == "True" and not _changed_itself(obj)
+    return is_true(obj, "Ready") and not _changed_itself(obj)
 
 
 def _changed_itself(obj: Object) -> bool:
@@ -214,4 +210,4 @@ def _is_forced(obj: Object) -> bool:
 
 def _is_out_of_reach(obj: Object, outcome: Outcome) -> bool:
     """Tell whether people keep the engine from upgrading an object: nobody should wait for it then."""
-    return outcome.refusal is not None or any(_condition(obj, word) == "True" for word in ("Paused", "Held"))
+    return outcome.refusal is not None or any(is_true(obj, word) for word in ("Paused", "Held"))

@@ -40,7 +40,7 @@ class Selection:
     async def __call__(self, key: Key, reasons: tuple[str, ...]) -> float | None:
         """Run one pass. Raises ApiError, and what the handler raises."""
         row = self._streams.rows[key.row]
-        if row.watch.selector and row.synced.is_set() and (key.namespace, key.name) not in row.store:
+        if row.watch.selector and (key.namespace, key.name) not in row.store:
             with contextlib.suppress(NotFound):
                 await self._let_go(key, row)
         return await self._handler(key, reasons)

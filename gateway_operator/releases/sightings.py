@@ -19,9 +19,8 @@ from gateway_operator.releases.managers import Role
 from gateway_operator.releases.ownership import Tree, entries, tree_of
 
 PROOF, MARK = "proof", "mark"  # our own keys in the metadata of a kept object
-KEEP_POLICY = "helm.sh/resource-policy"
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "generation", "deletionTimestamp")
-_READ = (names.RELEASE_NAME, names.RELEASE_NAMESPACE, KEEP_POLICY, POLICY_ANNOTATION)
+_READ = (names.RELEASE_NAME, names.RELEASE_NAMESPACE, names.KEEP_POLICY, POLICY_ANNOTATION)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 

@@ -6,9 +6,7 @@ Helm could store.
 
 from __future__ import annotations
 
-import functools
 import zlib
-from pathlib import Path
 from typing import Any
 
 from gateway_operator.releases.chart import Chart, chart_files
@@ -22,26 +20,18 @@ PACKED_LIMIT = SECRET_LIMIT * 3 // 4  # Helm stores base64 of the packed release
 def check_size(chart: Chart, values: dict[str, Any]) -> None:
     """Refuse a release that surely is too large for a Secret. Raises ReleaseTooLarge."""
     text = canonical_json(values).encode()
-    if _raw(chart) + len(text) <= PACKED_LIMIT:
+    if chart.size + len(text) <= PACKED_LIMIT:
         return
     least = _packed(chart) + len(zlib.compress(text))
     if least > PACKED_LIMIT:
         raise ReleaseTooLarge(
             f"the release would take at least {least * 4 // 3} bytes, and a Secret holds {SECRET_LIMIT} "
-            f"(chart: {_raw(chart)}, values: {len(text)}); take large files out of the chart (.helmignore) or long "
+            f"(chart: {chart.size}, values: {len(text)}); take large files out of the chart (.helmignore) or long "
             "texts out of the values"
         )
 
 
-@functools.lru_cache(maxsize=64)
-def _raw(chart: Chart) -> int:
-    return sum(file.stat().st_size for file in _files(chart))
-
-
-@functools.lru_cache(maxsize=64)
 def _packed(chart: Chart) -> int:
-    return sum(len(zlib.compress(file.read_bytes())) for file in _files(chart))
-
-
-def _files(chart: Chart) -> list[Path]:
-    return [file for _, file in chart_files(chart.path)] if chart.path.is_dir() else [chart.path]
+    """Pack the files; not remembered, for it is rarely asked and must not keep a chart's snapshot alive."""
+    files = [file for _, file in chart_files(chart.path)] if chart.path.is_dir() else [chart.path]
+    return sum(len(zlib.compress(file.read_bytes())) for file in files)

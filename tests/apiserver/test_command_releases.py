@@ -138,6 +138,16 @@ async def test_diff_says_nothing_to_do_and_then_drift(world, commands):
     assert len(await world.records("a")) == 1
 
 
+async def test_diff_leaves_out_what_ignore_rules_name(world, commands):
+    """What the engine lets be is no drift for the command either."""
+    rules = [{"paths": ["/data/text"], "target": {"kind": "ConfigMap"}}]
+    async with world.engine(world.settings({**world.row("Web"), "ignoreRules": rules})):
+        await world.custom("Web", "a", {"text": "one"})
+        await world.ready("Web", "a")
+    await world.patch("v1", "ConfigMap", "a", {"data": {"text": "by hand"}})
+    assert (await commands.diff("a"))[0] == 0
+
+
 async def test_diff_of_a_file_shows_ports_first_and_no_secret(world, commands, tmp_path):
     """What a changed object would do: ports and addresses, then values and manifest; passwords are ***."""
     async with world.engine(world.settings(world.row("Web"))):
@@ -232,6 +242,18 @@ async def test_detach_takes_finalizers_off_and_leaves_releases(world, commands):
     await world.delete(world.api_version, "Web", "a")
     assert await world.gone(world.api_version, "Web", "a")
     assert len(await world.records("a")) == 1
+
+
+async def test_detach_without_a_crd_of_one_row_still_serves_the_others(world, commands):
+    """A dry run as much as the real one."""
+    async with world.engine(world.settings(world.row("Web"))):
+        await world.custom("Web", "a")
+        await world.ready("Web", "a")
+    world.settings(world.row("Nowhere"), world.row("Web"))
+    for dry_run in (True, False):
+        commands.said()
+        assert await detach.run(commands.session("json"), commands.file, dry_run=dry_run) == 0
+        assert [one["name"] for one in json.loads(commands.said())["objects"]] == ["a"]
 
 
 async def test_secrets_of_a_chart_are_never_shown(world, commands, tmp_path):

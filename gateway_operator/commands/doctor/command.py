@@ -23,9 +23,8 @@ from gateway_operator.commands.doctor.scope import Area, Scope
 from gateway_operator.commands.operators import operators
 from gateway_operator.commands.output import say, say_json
 from gateway_operator.commands.session import Session
-from gateway_operator.commands.targets import KindRef, kinds
+from gateway_operator.commands.targets import OWN, KindRef, kinds, records
 from gateway_operator.errors import ApiError, ConfigError, Forbidden, KindNotServed
-from gateway_operator.releases.records import parse_record
 
 AREAS: tuple[tuple[str, Area], ...] = (
     (crds.AREA, crds.check),
@@ -62,12 +61,7 @@ def _refs(watches_file: Path | None) -> tuple[KindRef, ...]:
     try:
         return kinds(watches_file)
     except ConfigError:
-        return kinds_of_ours()
-
-
-def kinds_of_ours() -> tuple[KindRef, ...]:
-    """Return our own two kinds."""
-    return tuple(KindRef("gateway.kubesphere.io", "v1alpha1", kind) for kind in ("Gateway", "Nginx"))
+        return OWN
 
 
 async def _gather(scope: Scope, operator_namespace: str | None) -> list[Finding]:
@@ -87,10 +81,7 @@ async def _gather(scope: Scope, operator_namespace: str | None) -> list[Finding]
         except ApiError as error:
             found.append(_unseen(objects.AREA, error))
     try:
-        secrets = await scope.api.resource("v1", "Secret")
-        listing = await scope.api.list(secrets, scope.namespace, label_selector="owner=helm", metadata_only=True)
-        records = [record for item in listing.items if (record := parse_record(item))]
-        scope.records = sorted(records, key=lambda r: (r.namespace, r.name, r.version))
+        scope.records = await records(scope.api, scope.namespace)
     except ApiError as error:
         found.append(_unseen(releases.AREA, error))
     return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway_operator.commands.doctor.findings import Finding, Object, condition, info, problem, warning
+from gateway_operator.commands.doctor.findings import Finding, Object, info, problem, warning
 from gateway_operator.commands.doctor.scope import Scope
+from gateway_operator.crds.conditions import condition_of
 from gateway_operator.releases.crds import PART_OF
 from gateway_operator.releases.names import OWN_GROUPS
 
@@ -58,7 +59,7 @@ def _judge(one: CrdFacts) -> list[Finding]:
     if one.crd["metadata"].get("deletionTimestamp"):
         text = "it is being deleted, and with it every object of this kind"
         return [problem(AREA, name, text, "let the objects' uninstalls finish, then install the CRD again")]
-    established = condition(one.crd, "Established")
+    established = condition_of(one.crd, "Established")
     if established and established.get("status") != "True":
         return [problem(AREA, name, f"it is not served: {established.get('message')}", _INSTALL)]
     return [*_versions(one, name), *(_labels(one, name) if own else [])]

@@ -60,12 +60,6 @@ def title(obj: Object, kind: str = "") -> str:
     return f"{kind or obj.get('kind', '')} {where}{meta['name']}"
 
 
-def condition(obj: Object, type_: str) -> Object:
-    """Return one condition of an object, or an empty one."""
-    found = (obj.get("status") or {}).get("conditions") or []
-    return next((c for c in found if c.get("type") == type_), {})
-
-
 def age(stamp: Any, now: float) -> float:
     """Return how many seconds ago a time was; 0 when it can't be read."""
     try:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway_operator.commands.doctor.findings import Finding, Object, age, condition, problem, title, warning
+from gateway_operator.commands.doctor.findings import Finding, Object, age, problem, title, warning
 from gateway_operator.commands.doctor.pods import Trouble, is_ready, pod_troubles, selector_of
 from gateway_operator.commands.doctor.scope import Scope, together
+from gateway_operator.crds.conditions import condition_of
 from gateway_operator.errors import ApiError
 from gateway_operator.releases.names import MANAGED_BY_HELM
 
@@ -89,7 +90,7 @@ def judge(facts: GatewaysFacts, *, now: float) -> list[Finding]:
     found += _events(facts.events, now)
     found += _classes(facts.classes, facts.nginxes)
     for gateway in facts.gateways:
-        assigned = condition(gateway, "AddressAssigned")
+        assigned = condition_of(gateway, "AddressAssigned")
         if assigned.get("status") == "False":
             found.append(warning(AREA, title(gateway, "Gateway"), f"no address: {assigned.get('message')}"))
     return found
@@ -110,7 +111,7 @@ def _workload(workload: Object, pods: Sequence[PodFacts]) -> list[Finding]:
             found.append(tell(AREA, title(one.pod, "Pod"), text, trouble.remedy))
     wanted = workload["spec"].get("replicas", 1) if workload["kind"] == "Deployment" else _scheduled(workload)
     if wanted and not ready and not found:
-        failed = condition(workload, "ReplicaFailure")
+        failed = condition_of(workload, "ReplicaFailure")
         why = f": {failed.get('message')}" if failed.get("status") == "True" else ""
         text = f"no pod is ready of {wanted} that should be{why}"
         found.append(problem(AREA, name, text, "kubectl describe it: a quota or an admission rule may refuse its pods"))

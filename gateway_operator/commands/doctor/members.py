@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway_operator.commands.doctor.findings import Finding, Object, condition, problem, title
+from gateway_operator.commands.doctor.findings import Finding, Object, problem, title
 from gateway_operator.commands.doctor.scope import Scope
+from gateway_operator.crds.conditions import condition_of
 
 AREA = "members"
 
@@ -19,7 +20,7 @@ def judge(members: Sequence[Object]) -> list[Finding]:
     """Apply the rules. Pure."""
     found = []
     for member in members:
-        ready = condition(member, "Ready")
+        ready = condition_of(member, "Ready")
         if ready and ready.get("status") != "True":
             text = f"{ready.get('reason')}: {ready.get('message')}"
             found.append(problem(AREA, title(member, "MemberCluster"), text, "check its address and credentials"))

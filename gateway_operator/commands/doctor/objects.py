@@ -9,7 +9,6 @@ from gateway_operator.commands.doctor.findings import (
     Finding,
     Object,
     age,
-    condition,
     info,
     lasted,
     problem,
@@ -17,6 +16,7 @@ from gateway_operator.commands.doctor.findings import (
     warning,
 )
 from gateway_operator.commands.doctor.scope import Scope
+from gateway_operator.crds.conditions import condition_of, is_true
 from gateway_operator.releases.finalizer import has_finalizer
 
 AREA = "objects"
@@ -67,21 +67,21 @@ def judge(facts: ObjectsFacts, *, now: float) -> list[Finding]:
 def _judge(obj: Object, name: str, now: float, *, runs: bool) -> list[Finding]:
     if obj["metadata"].get("deletionTimestamp"):
         return _leaving(obj, name, now, runs=runs)
-    if condition(obj, "Paused").get("status") == "True":
+    if is_true(obj, "Paused"):
         return [info(AREA, name, "it is paused: nothing is done for it", "take the annotation paused off")]
-    accepted = condition(obj, "Accepted")
+    accepted = condition_of(obj, "Accepted")
     if accepted.get("status") == "False":
         return [info(AREA, name, f"refused ({accepted.get('reason')}): {accepted.get('message')}")]
     found = []
-    if (held := condition(obj, "Held")).get("status") == "True":
+    if (held := condition_of(obj, "Held")).get("status") == "True":
         found.append(info(AREA, name, str(held.get("message")), "gateway-operator rollback ... --resume"))
-    if (drifted := condition(obj, "Drifted")).get("status") == "True":
+    if (drifted := condition_of(obj, "Drifted")).get("status") == "True":
         found.append(warning(AREA, name, f"it has drifted, and the policy is to warn: {drifted.get('message')}"))
     return found or _readiness(obj, name, now)
 
 
 def _readiness(obj: Object, name: str, now: float) -> list[Finding]:
-    meta, ready = obj["metadata"], condition(obj, "Ready")
+    meta, ready = obj["metadata"], condition_of(obj, "Ready")
     if not ready:
         text = "the operator has not written its status"
         if age(meta.get("creationTimestamp"), now) < _PATIENCE:

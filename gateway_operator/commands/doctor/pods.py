@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gateway_operator.crds.conditions import is_true
+
 Object = dict[str, Any]
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -27,8 +29,7 @@ def selector_of(workload: Object) -> str:
 
 def is_ready(pod: Object) -> bool:
     """Tell whether a pod takes traffic."""
-    found = (pod.get("status") or {}).get("conditions") or []
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in found)
+    return is_true(pod, "Ready")
 
 
 def pod_troubles(pod: Object) -> list[Trouble]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gc
 import os
 
 import pytest
 
-from gateway_operator.releases.chart import load_chart
+from gateway_operator.releases.chart import Snapshots, load_chart
 from gateway_operator.releases.helm_errors import ReleaseTooLarge
 from gateway_operator.releases.sizes import check_size
 
@@ -43,3 +44,16 @@ def test_what_never_fits_is_refused(chart):
         check_size(chart(), {"text": noise(900_000)})
     with pytest.raises(ReleaseTooLarge):
         check_size(chart(os.urandom(900_000)), {})
+
+
+def test_a_measured_snapshot_still_goes_with_its_chart(chart, tmp_path):
+    """What was measured is not kept alive by that: old charts would fill the disk."""
+    chart(os.urandom(900_000))
+    (copies := tmp_path / "copies").mkdir()
+    kept = load_chart(tmp_path / "chart900000", Snapshots(copies))
+    with pytest.raises(ReleaseTooLarge) as refused:
+        check_size(kept, {})
+    assert list(copies.iterdir())
+    del kept, refused
+    gc.collect()
+    assert not list(copies.iterdir())
