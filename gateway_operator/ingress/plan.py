@@ -11,6 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway_operator.ingress.policies import (
+    Balancing,
+    BasicAuth,
+    Canary,
+    ClientAuth,
+    Cors,
+    Limits,
+    Profile,
+    Redirect,
+    Rewrite,
+)
+
 
 def stable_id(*parts: str) -> str:
     """Return a short hash that names a thing in files and variables, where no user's text may appear."""
@@ -19,10 +31,11 @@ def stable_id(*parts: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class Endpoint:
-    """One address that serves a backend."""
+    """One address that serves a backend, and its share among its neighbours."""
 
     address: str
     port: int
+    weight: int = 1
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,7 @@ class Upstream:
 
     id: str
     endpoints: tuple[Endpoint, ...]
+    balancing: Balancing = Balancing()
 
 
 @dataclass(frozen=True)
@@ -57,21 +71,49 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Authority:
+    """Certificates that sign others (PEM, checked), and revocation lists behind them."""
+
+    id: str
+    pem: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PasswordFile:
+    """Lines `user:hash` for basic authentication, each checked."""
+
+    id: str
+    lines: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class RouteSettings:
-    """What an Ingress may set for its own routes; None means the gateway's setting."""
+    """What an Ingress may set for its own routes as data; None means the gateway's setting."""
 
     tls_redirect: bool = False
-    body_size: str | None = None
+    redirect: Redirect | None = None
+    cors: Cors | None = None
+    limits: Limits | None = None
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    basic_auth: BasicAuth | None = None
+    canaries: tuple[Canary, ...] = ()
+    rewrite: Rewrite | None = None
     connect_timeout: str | None = None
     read_timeout: str | None = None
     send_timeout: str | None = None
     upstream_host: str | None = None
-    upstream_tls: bool = False
+    forwarded_prefix: str | None = None
+    response_headers: tuple[tuple[str, str], ...] = ()
+    error_upstream: str | None = None  # answers Profile.intercept_errors
 
 
 @dataclass(frozen=True)
 class Route:
-    """Requests for one path: either to an upstream, or answered with `status` when there is none."""
+    """Requests for one path: either to an upstream, or answered with `status` when there is none.
+
+    `regex` paths are matched from the start of the path, whatever its case, in the order that the server lists them.
+    """
 
     path: str
     exact: bool
@@ -80,16 +122,21 @@ class Route:
     labels: Labels = Labels()
     settings: RouteSettings = RouteSettings()
     owner: str = ""
+    regex: bool = False
+    profile: Profile = Profile()
 
     @property
-    def sort_key(self) -> tuple[str, bool]:
-        """Order by path, the exact route before the prefix."""
-        return (self.path, not self.exact)
+    def sort_key(self) -> tuple[bool, int, str, bool]:
+        """Order by path, the exact route before the prefix; regular expressions come last, the longest first."""
+        return (self.regex, -len(self.path) if self.regex else 0, self.path, not self.exact)
 
 
 @dataclass(frozen=True)
 class Server:
-    """One host: a name, `*.name` for exactly one label more, or "" for every host that no other server has."""
+    """One host: a name, `*.name` for exactly one label more, or "" for every host that no other server has.
+
+    A host with regex routes matches the exact ones first, then the regular expressions in order, then the prefixes.
+    """
 
     id: str
     host: str
@@ -97,6 +144,28 @@ class Server:
     certificate: str | None = None
     tls: bool = False
     tls_owner: str = ""
+    aliases: tuple[str, ...] = ()
+    client_auth: ClientAuth | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A port that is passed on as a stream (`tcp`, `udp`); `upstream` has the Service's own address."""
+
+    port: int
+    protocol: str
+    upstream: str | None
+    accept_proxy: bool = False
+    send_proxy: bool = False
+
+
+@dataclass(frozen=True)
+class Passthrough:
+    """TLS for a name goes to its backend unopened."""
+
+    host: str
+    upstream: str
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,7 +233,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the nginx that will read the text is like: its version, how many workers fit, and its ports."""
+    """What the nginx that will read the text is like: its version, how many workers fit, its ports and folders."""
 
     http_port: int = 80
     https_port: int = 443
@@ -172,6 +241,10 @@ class Machine:
     ipv6: bool = False
     cpus: int = 1
     nginx_version: tuple[int, ...] = (1, 26, 3)
+    run_dir: str = "/run/gateway"
+    modules: str = "/usr/lib/nginx/modules"  # where ndk_http_module.so and the others lie
+    lua: str = ""  # the folder of our Lua files as nginx sees it; "" where nginx has no Lua
+    memory: int = 0  # bytes that the pod may use; 0 where nobody said
 
 
 @dataclass(frozen=True)
@@ -184,3 +257,9 @@ class Plan:
     upstreams: tuple[Upstream, ...]
     certificates: tuple[Certificate, ...]
     default_certificate: str
+    authorities: tuple[Authority, ...] = ()
+    password_files: tuple[PasswordFile, ...] = ()
+    services: tuple[Service, ...] = ()
+    passthroughs: tuple[Passthrough, ...] = ()
+    passthrough_enabled: bool = False
+    metrics: bool = True

@@ -23,6 +23,7 @@ from gateway_operator.ingress.plan import (
     Upstream,
     stable_id,
 )
+from gateway_operator.ingress.policies import Profile
 from gateway_operator.ingress.problems import Problem, Ref
 
 CONNECT_TIMEOUT = "1s"  # upstream's 5 s makes clients wait for a dead pod that a second try would have answered
@@ -121,23 +122,25 @@ class _Compiler:
 
     def _route(self, host: Host, route: HostRoute) -> Route:
         notes, backend, ref = route.rules.annotations, route.backend, route.rules.ref
+        profile = Profile(
+            protocol="https" if notes.backend_protocol == "HTTPS" else "http", body_size=notes.proxy_body_size
+        )
         settings = RouteSettings(
             tls_redirect=self._redirects(host, route),
-            body_size=notes.proxy_body_size,
             connect_timeout=notes.proxy_connect_timeout,
             read_timeout=notes.proxy_read_timeout,
             send_timeout=notes.proxy_send_timeout,
             upstream_host=notes.upstream_vhost,
-            upstream_tls=notes.backend_protocol == "HTTPS",
         )
         return Route(
             route.path,
             route.exact,
-            self._upstream(backend, tls=settings.upstream_tls),
+            self._upstream(backend, tls=profile.protocol == "https"),
             503,
             Labels(ref.namespace, ref.name, backend.service, backend.port),
             settings,
             self._owner(ref),
+            profile=profile,
         )
 
     def _redirects(self, host: Host, route: HostRoute) -> bool:

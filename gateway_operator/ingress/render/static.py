@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,14 @@ _LOCATION_VARIABLES = (
 
 @dataclass(frozen=True)
 class Rendered:
-    """Files by relative name, and for each server file the owner (an id of the index) from each first line on."""
+    """Files by relative name, and for each server file the owner (an id of the index) from each first line on.
+
+    `data` is what a running nginx takes without a reload, by key; the static renderer has none.
+    """
 
     files: Mapping[str, bytes]
     owners: Mapping[str, tuple[tuple[int, str], ...]]
+    data: Mapping[str, bytes] = field(default_factory=dict)
 
     def owner_at(self, file: str, line: int) -> str:
         """Return who is behind a line of a server file; "" where nobody alone is."""
@@ -219,18 +223,18 @@ def _prefix_for(path: str, routes: Iterable[Route]) -> Route:
 
 
 def _location(plan: Plan, exact: bool, path: str, route: Route) -> dict[str, Any]:  # noqa: FBT001
-    s = route.settings
+    s, profile = route.settings, route.profile
     return {
         "exact": exact,
         "path": v.quoted(path),
         "sets": _log_variables(plan.settings.log_format_upstream, route),
         "redirect": v.integer(plan.settings.http_redirect_code) if s.tls_redirect else None,
-        "body_size": v.size(s.body_size) if s.body_size is not None else None,
+        "body_size": v.size(profile.body_size) if profile.body_size is not None else None,
         "connect_timeout": v.duration(s.connect_timeout) if s.connect_timeout else None,
         "read_timeout": v.duration(s.read_timeout) if s.read_timeout else None,
         "send_timeout": v.duration(s.send_timeout) if s.send_timeout else None,
         "upstream_host": v.quoted(s.upstream_host) if s.upstream_host else None,
-        "upstream_tls": s.upstream_tls,
+        "upstream_tls": profile.protocol == "https",
         "upstream": _upstream_name(route.upstream) if route.upstream else None,
         "status": v.integer(route.status),
     }
