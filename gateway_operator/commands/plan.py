@@ -24,7 +24,8 @@ from gateway_operator.releases.kinds import KINDS, PlainKind
 from gateway_operator.releases.manifests import Manifests
 from gateway_operator.releases.objects import Manifest, ObjectId, object_id
 from gateway_operator.releases.pointers import to_pointer
-from gateway_operator.releases.records import ReleaseRecord, made_here
+from gateway_operator.releases.records import ReleaseRecord, chart_name, made_here
+from gateway_operator.releases.state import Facts, State, Wanted, observe, taken
 from gateway_operator.releases.telling import tellable
 from gateway_operator.releases.values import build_values, input_digest
 from gateway_operator.releases.watches import Watch
@@ -104,8 +105,11 @@ class Planner:
         if rests := _rests(target.obj):
             return Plan(str(target), release, rests, remarks=remarks, drift=drift), []
         old = await self._manifests.get(deployed) if deployed else None
+        if newest and await self._is_foreign(newest, Wanted(digest, target.owner, watch.chart.name)):
+            why = taken(newest, (target.namespace, release))
+            return Plan(str(target), release, "refused", problem=why, remarks=remarks), []
         ours = newest is not None and made_here(newest, mine[-2] if len(mine) > 1 else None)
-        reasons = await self._reasons(watch, newest, merged.values, digest, target, ours=ours)
+        reasons = await self._reasons(watch, newest, merged.values, digest, ours=ours)
         plan = Plan(
             str(target),
             release,
@@ -134,6 +138,11 @@ class Planner:
         )
         return plan, await self._children(new, target)
 
+    async def _is_foreign(self, newest: ReleaseRecord, wanted: Wanted) -> bool:
+        """Tell whether the engine would refuse to touch the release."""
+        recorded = None if newest.owner else chart_name(await self._payload(newest))
+        return observe(newest, wanted, Facts(recorded_chart=recorded)) is State.FOREIGN
+
     async def _payload(self, record: ReleaseRecord) -> dict[str, Any]:
         return await self._manifests.payload(record.key, record.version)
 
@@ -149,7 +158,6 @@ class Planner:
         newest: ReleaseRecord | None,
         values: dict[str, Any],
         digest: str,
-        target: Target,
         *,
         ours: bool,
     ) -> tuple[str, ...]:
@@ -161,8 +169,6 @@ class Planner:
         if not newest.owner:
             return (f"the release was made by somebody else's helm (chart {meta.get('name')}) and is taken over",)
         found = []
-        if newest.owner != target.owner:
-            found.append(f"the release belongs to {newest.owner}")
         if newest.status != "deployed":
             found.append(f"its newest revision is {newest.status}")
         if not ours:

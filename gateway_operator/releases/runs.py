@@ -17,7 +17,7 @@ from gateway_operator.releases.queue import Key
 from gateway_operator.releases.records import RecordError, ReleaseKey, ReleaseRecord, chart_name
 from gateway_operator.releases.recovery import Recovery
 from gateway_operator.releases.sizes import check_size
-from gateway_operator.releases.state import UNINSTALL_GRACE, Action, Circumstances, Facts, State, decide, observe
+from gateway_operator.releases.state import UNINSTALL_GRACE, Action, Circumstances, Facts, State, decide, observe, taken
 from gateway_operator.releases.status import Fault, Outcome
 from gateway_operator.releases.steps import Steps, Work
 from gateway_operator.releases.tools import Tools
@@ -77,7 +77,7 @@ class Runs:
         if action in {Action.NOTHING, Action.REPAIR}:
             self._succeeded(work, outcome)
         elif action is Action.REFUSE:
-            outcome.irreconcilable = Fault("ReleaseNameTaken", _taken(newest, work.release))
+            outcome.irreconcilable = Fault("ReleaseNameTaken", taken(newest, work.release))
         elif action is Action.BACK_OFF:
             return self._back_off(work, outcome)
         elif action is Action.WAIT:
@@ -281,11 +281,3 @@ def _verb(action: Action, *, installed: bool) -> str:
     if action is Action.UNINSTALL:
         return "Uninstall"
     return "Upgrade" if installed else "Install"
-
-
-def _taken(newest: ReleaseRecord | None, release: ReleaseKey) -> str:
-    owner = f" of {newest.owner}" if newest and newest.owner else ", of another chart"
-    return (
-        f"there is a Helm release {release[1]} in {release[0]} already{owner}: uninstall it, or give this object "
-        "another name"
-    )

@@ -146,3 +146,12 @@ def decide(state: State, wanted: Wanted, given: Circumstances) -> Action:
     if state is State.FAILED and given.can_remove:
         return Action.UNINSTALL
     return Action.BACK_OFF
+
+
+def taken(newest: ReleaseRecord | None, release: tuple[str, str]) -> str:
+    """Return the sentence for a release (namespace, name) in the state FOREIGN."""
+    owner = f" of {newest.owner}" if newest and newest.owner else ", of another chart"
+    return (
+        f"there is a Helm release {release[1]} in {release[0]} already{owner}: uninstall it, or give this object "
+        "another name"
+    )

@@ -205,6 +205,13 @@ async def test_diff_names_the_reason(world, commands, tmp_path):
     await world.custom("Web", "b")
     [plan] = await commands.plans("b")
     assert "somebody else's helm" in plan["reasons"][0]
+    await world.define("Other")
+    await world.custom("Other", "a")
+    world.settings(world.row("Other"))
+    [plan] = await commands.plans("a", "other")
+    assert (plan["action"], plan["reasons"]) == ("refused", [])
+    assert "there is a Helm release a in" in plan["problem"]
+    assert "uninstall it, or give this object another name" in plan["problem"]
 
 
 async def test_diff_follows_a_release_to_the_objects_that_it_makes(world, commands):
