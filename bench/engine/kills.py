@@ -1,4 +1,4 @@
-"""A hundred SIGKILLs at random points: does everything converge, and how fast?
+"""A hundred SIGKILLs and more at random points: does everything converge, and how fast?
 
 The killing itself is a scenario of the conformance suite (tests/engine/kills.py); here it is done often, and written
 down with the seed and the phase of each.
@@ -28,7 +28,12 @@ async def measure(setup: Setup) -> Part:
     cluster = await asyncio.to_thread(ApiCluster.start, folder)
     try:
         kills: list[dict[str, Any]] = await run_kills(
-            count, setup.seed, cluster=cluster, helm=tools.binary("helm4"), folder=folder
+            count,
+            setup.seed,
+            cluster=cluster,
+            helm=tools.binary("helm4"),
+            folder=folder,
+            alive_each=setup.pick(_MARK_ALIVE, 0),
         )
     finally:
         await asyncio.to_thread(cluster.stop)
