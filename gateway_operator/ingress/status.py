@@ -24,6 +24,7 @@ log = get_logger(__name__)
 
 MANAGERS = "gateway-ingress."
 EVERY = 60.0
+SOON = 2.0  # while there is no address: nobody tells when the first pod is ready
 SETTLE = 0.2
 _PER_REPLICA_LABELS = ("pod-template-hash", "controller-revision-hash", "pod-template-generation")
 
@@ -38,6 +39,7 @@ class StatusWriter:
         self._wake = asyncio.Event()
         self._yielded: dict[str, str] = {}
         self._closed = False
+        self._awaits = False
         self.excluded: frozenset[str] = frozenset()
 
     def wake(self) -> None:
@@ -53,7 +55,7 @@ class StatusWriter:
             except ApiError as error:
                 log.warning("status not written", error=str(error))
             try:
-                async with asyncio.timeout(EVERY):
+                async with asyncio.timeout(SOON if self._awaits else EVERY):
                     await self._wake.wait()
                 await asyncio.sleep(SETTLE)
             except TimeoutError:
@@ -62,6 +64,7 @@ class StatusWriter:
     async def sync(self) -> None:
         """Bring all statuses to the gateway's address; nothing is written where nothing differs."""
         wanted = await self._addresses()
+        self._awaits = not wanted
         if self._closed:
             return
         for ingress in self._sources.snapshot().ingresses:

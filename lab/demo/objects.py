@@ -56,7 +56,7 @@ def _deployment(project: str, image: str, replicas: int) -> dict[str, Any]:
         "imagePullPolicy": "IfNotPresent",
         "env": [field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")],
         "ports": [{"name": "web", "containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1, "timeoutSeconds": 5},
     }
     labels = {"app": project}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 5}}

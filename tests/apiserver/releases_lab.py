@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from gateway_operator.errors import NotFound
+from gateway_operator.errors import KindNotServed, NotFound
 from gateway_operator.kube import Api, EventRecorder
 from gateway_operator.releases.engine import Engine
 from gateway_operator.releases.names import GROUP
@@ -108,7 +108,13 @@ class World:
             conditions = crd.get("status", {}).get("conditions") or []
             return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
+        async def discovered() -> bool:  # which may come a moment later
+            with contextlib.suppress(KindNotServed):
+                return bool(await self.api.resource(self.api_version, kind))
+            return False
+
         await eventually(served)
+        await eventually(discovered)
 
     async def create(
         self, api_version: str, kind: str, name: str, *, namespace: str | None = "", **fields: Any

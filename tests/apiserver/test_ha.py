@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import threading
 import time
@@ -22,79 +23,74 @@ async def wait(running, holds, seconds=30.0):
     await asyncio.to_thread(running.wait, holds, seconds)
 
 
-async def test_t45_a_leader_that_is_killed_mid_upgrade_is_finished_by_the_other(world, api_cluster: ApiCluster) -> None:
-    """T45: within 15 s the other leads; exactly one more helm run brings the release to what is wanted."""
+@contextlib.asynccontextmanager
+async def pair(world, api_cluster: ApiCluster):
+    """Run two operators: one that leads and has installed the release a, and one that waits."""
     world.settings(world.row("Web"))
     flags = ("--watches-file", str(world.folder / "watches.yaml"))
     with operator(api_cluster, world.namespace, *flags, helm=world.shim) as first:
         await wait(first, lambda: first.leads)
-        await world.custom("Web", "a")
-        await world.ready("Web", "a")
         with operator(api_cluster, world.namespace, *flags, helm=world.shim) as second:
-            await wait(second, lambda: second.get("/readyz")[0] == 200)
-            with world.held():
-                await world.change("Web", "a", {"port": 81})
-                await eventually(lambda: called(world, 2))
-                first.process.kill()
-                killed = time.monotonic()
-                await wait(second, lambda: second.leads)
-                assert time.monotonic() - killed <= 15
-                await eventually(lambda: called(world, 3))
+            await world.custom("Web", "a")
             await world.ready("Web", "a")
-            assert (await world.get("v1", "Service", "a"))["spec"]["ports"][0]["port"] == 81
-            await asyncio.sleep(2)
-            assert [verb for _, verb, _ in world.calls] == ["upgrade"] * 3
-            records = await world.records("a")
-            assert [r["metadata"]["labels"]["status"] for r in records][-1] == "deployed"
-            assert not any(r["metadata"]["labels"]["status"].startswith("pending") for r in records)
+            await wait(second, lambda: second.get("/readyz")[0] == 200)
+            yield first, second
 
 
 async def called(world, count):
     return len(world.calls) >= count
 
 
+async def test_t45_a_leader_that_is_killed_mid_upgrade_is_finished_by_the_other(world, api_cluster: ApiCluster) -> None:
+    """T45: within 15 s the other leads; exactly one more helm run brings the release to what is wanted."""
+    async with pair(world, api_cluster) as (first, second):
+        with world.held():
+            await world.change("Web", "a", {"port": 81})
+            await eventually(lambda: called(world, 2))
+            first.process.kill()
+            killed = time.monotonic()
+            await wait(second, lambda: second.leads)
+            assert time.monotonic() - killed <= 15
+            await eventually(lambda: called(world, 3))
+        await world.ready("Web", "a")
+        assert (await world.get("v1", "Service", "a"))["spec"]["ports"][0]["port"] == 81
+        await asyncio.sleep(2)
+        assert [verb for _, verb, _ in world.calls] == ["upgrade"] * 3
+        records = await world.records("a")
+        assert [r["metadata"]["labels"]["status"] for r in records][-1] == "deployed"
+        assert not any(r["metadata"]["labels"]["status"].startswith("pending") for r in records)
+
+
 async def test_term_hands_over_within_three_seconds_also_from_a_helm_run(world, api_cluster: ApiCluster) -> None:
     """From SIGTERM of a leader whose helm is at work to the other's lead."""
-    world.settings(world.row("Web"))
-    flags = ("--watches-file", str(world.folder / "watches.yaml"))
-    with operator(api_cluster, world.namespace, *flags, helm=world.shim) as first:
-        await wait(first, lambda: first.leads)
-        with operator(api_cluster, world.namespace, *flags, helm=world.shim) as second:
-            await wait(second, lambda: second.get("/readyz")[0] == 200)
-            with world.held():
-                await world.custom("Web", "a")
-                await eventually(lambda: called(world, 1))
-                first.process.send_signal(signal.SIGTERM)
-                told = time.monotonic()
-                await wait(second, lambda: second.leads)
-                assert time.monotonic() - told <= 3
-                assert await asyncio.to_thread(first.process.wait, 10) == 0
-            await world.ready("Web", "a")
-            secrets = await world.records("a")
-            holders = {r["metadata"]["labels"].get(names.HOLDER_LABEL) for r in secrets}
-            assert len(holders) == 1
+    async with pair(world, api_cluster) as (first, second):
+        with world.held():
+            await world.custom("Web", "b")
+            await eventually(lambda: called(world, 2))
+            first.process.send_signal(signal.SIGTERM)
+            told = time.monotonic()
+            await wait(second, lambda: second.leads)
+            assert time.monotonic() - told <= 3
+            assert await asyncio.to_thread(first.process.wait, 10) == 0
+        await world.ready("Web", "b")
+        secrets = await world.records("b")
+        holders = {r["metadata"]["labels"].get(names.HOLDER_LABEL) for r in secrets}
+        assert len(holders) == 1
 
 
 async def test_a_stopped_leader_ends_when_it_wakes_up(world, api_cluster: ApiCluster) -> None:
     """A leader that slept beyond its lease writes nothing more: its process ends, and the other's work stands."""
-    world.settings(world.row("Web"))
-    flags = ("--watches-file", str(world.folder / "watches.yaml"))
-    with operator(api_cluster, world.namespace, *flags, helm=world.shim) as first:
-        await wait(first, lambda: first.leads)
-        await world.custom("Web", "a")
+    async with pair(world, api_cluster) as (first, second):
+        first.process.send_signal(signal.SIGSTOP)
+        await wait(second, lambda: second.leads)
+        await world.change("Web", "a", {"port": 81})
         await world.ready("Web", "a")
-        with operator(api_cluster, world.namespace, *flags, helm=world.shim) as second:
-            await wait(second, lambda: second.get("/readyz")[0] == 200)
-            first.process.send_signal(signal.SIGSTOP)
-            await wait(second, lambda: second.leads)
-            await world.change("Web", "a", {"port": 81})
-            await world.ready("Web", "a")
-            runs = len(world.calls)
-            first.process.send_signal(signal.SIGCONT)
-            await asyncio.sleep(3)
-            assert second.leads
-            assert first.process.poll() is not None or not first.leads
-            assert len(world.calls) == runs
+        runs = len(world.calls)
+        first.process.send_signal(signal.SIGCONT)
+        await asyncio.sleep(3)
+        assert second.leads
+        assert first.process.poll() is not None or not first.leads
+        assert len(world.calls) == runs
 
 
 async def test_a_blocked_loop_is_seen_from_outside_before_the_lease_is_over(api: Api, namespace: str) -> None:

@@ -112,25 +112,6 @@ async def test_edited_port_keeps_its_node_port_and_can_be_upgraded(world):
         assert after["port"] == 81
 
 
-async def test_what_happened_while_the_operator_was_away_is_found(world):
-    """A new operator compares every release once, without a helm run."""
-    settings = world.settings(world.row("Web"))
-    async with world.engine(settings):
-        await world.custom("Web", "a")
-        await world.ready("Web", "a")
-    await world.patch("v1", "ConfigMap", "a", {"data": {"text": "mine"}})
-    await world.delete("v1", "Service", "a")
-    async with world.engine(settings):
-        await eventually(lambda: restored(world))
-    assert len(world.calls) == 1
-
-
-async def restored(world):
-    """Tell whether the ConfigMap and the Service of `a` are as they should be."""
-    await world.get("v1", "Service", "a")
-    return (await world.get("v1", "ConfigMap", "a"))["data"] == {"text": "hello"}
-
-
 async def test_a_restarted_operator_repairs_releases_that_it_did_not_install(world):
     """A change after the restart is repaired at once: the new process knows whose release it is."""
     settings = world.settings(world.row("Web"))

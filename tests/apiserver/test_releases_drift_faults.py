@@ -87,21 +87,6 @@ async def test_t32_one_denied_object_does_not_block_the_rest(world):
         await eventually(lambda: is_put_back(world))
 
 
-async def test_t32_a_namespace_comes_back_before_what_lives_in_it(world):
-    """Although all of it was deleted together."""
-    own = f"own-{uuid.uuid4().hex[:8]}"
-    async with world.engine(settings(world)):
-        await started(world, own=own)
-        uid = (await world.get("v1", "ConfigMap", "a", own))["metadata"]["uid"]
-        await world.delete("v1", "Namespace", own, None)
-
-        async def back():
-            assert (await world.get("v1", "Namespace", own, None))["status"]["phase"] == "Active"
-            return (await world.get("v1", "ConfigMap", "a", own))["metadata"]["uid"] != uid
-
-        await eventually(back, within=60)
-
-
 async def test_somebody_who_undoes_every_repair_gets_growing_pauses(world, monkeypatch):
     """One Warning names the object, the field and the manager; other objects are still repaired at once."""
     monkeypatch.setattr(fights, "ROUNDS", 3)

@@ -51,25 +51,6 @@ async def plant(world, name, *, status, **labels):
     await world.api.replace(resource, secret, world.namespace)
 
 
-@pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback", "failed", "uninstalling"])
-async def test_record_left_by_a_dead_operator_is_recovered(world, status):
-    """Whatever helm was doing when it died, the release ends deployed, its objects whole."""
-    settings = world.settings(world.row("Web"))
-    async with world.engine(settings):
-        await world.custom("Web", "a")
-        await world.ready("Web", "a")
-    await plant(world, "a", status=status, **{names.HOLDER_LABEL: "somebody-dead"})
-    await world.delete("v1", "Service", "a")
-    async with world.engine(settings):
-
-        async def deployed():
-            return (await world.records("a"))[-1]["metadata"]["labels"]["status"] == "deployed"
-
-        await eventually(deployed)
-        await world.ready("Web", "a")
-        await world.get("v1", "Service", "a")
-
-
 async def test_somebody_elses_pending_release_is_left_alone(world):
     """A pending record without holder may be a live helm: it is waited for, and said so."""
     settings = world.settings(world.row("Web"))
@@ -84,26 +65,6 @@ async def test_somebody_elses_pending_release_is_left_alone(world):
         found = await world.condition("Web", "a", "Ready", "False", "Progressing")
         assert "helm is at work" in found["message"]
     assert len(world.calls) == 1
-
-
-async def test_foreign_release_is_never_touched(world, helm_binary):
-    """A release of another chart with the resource's name: a condition, and deleting the resource leaves it."""
-    chart = Path(world.folder) / "other"
-    chart.mkdir()
-    (chart / "Chart.yaml").write_text('apiVersion: v2\nname: other\nversion: "1"\n')
-    process = await asyncio.create_subprocess_exec(
-        str(helm_binary), "install", "a", str(chart), "-n", world.namespace, "--kubeconfig", str(world.kubeconfig),
-        stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    assert await process.wait() == 0
-    async with world.engine(world.settings(world.row("Web"))):
-        await world.custom("Web", "a")
-        found = await world.condition("Web", "a", "Irreconcilable", "True", "ReleaseNameTaken")
-        assert "another chart" in found["message"]
-        await world.delete(world.api_version, "Web", "a")
-        await eventually(lambda: world.gone(world.api_version, "Web", "a"))
-    assert len(await world.records("a")) == 1
-    assert world.calls == []
 
 
 RUNNER = """
@@ -210,18 +171,3 @@ async def test_cancelled_engine_leaves_no_helm(world):
 
             await eventually(called)
     assert not alive(world.calls[-1][0])
-
-
-async def test_deleted_namespace_takes_cluster_scoped_objects_along(world):
-    """Helm's record goes with the namespace, often before the uninstall: nothing may be left behind."""
-    role = f"{world.namespace}-a"
-    async with world.engine(world.settings(world.row("Web"))):
-        await world.custom("Web", "a")
-        await world.ready("Web", "a")
-        [record] = await world.records("a")
-        with world.held():  # the record is gone before helm can read it
-            await world.delete("v1", "Namespace", world.namespace, None)
-            await eventually(lambda: world.gone("v1", "Secret", record["metadata"]["name"]))
-        await eventually(lambda: world.gone(world.api_version, "Web", "a"))
-        await eventually(lambda: world.gone("rbac.authorization.k8s.io/v1", "ClusterRole", role, None))
-        assert await world.gone("networking.k8s.io/v1", "IngressClass", role, None)

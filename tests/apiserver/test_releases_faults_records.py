@@ -115,10 +115,10 @@ async def test_t11_failed_and_superseded_records(world, status):
 
 
 async def test_uninstalled_and_uninstalling_records(world):
-    """What somebody uninstalled, with history or half, is installed again."""
+    """What a dead operator uninstalled half, and somebody with history, is installed again."""
     settings = world.settings(world.row("Web"))
     await installed(world, settings)
-    await edit(world, status="uninstalling")
+    await edit(world, status="uninstalling", labels={names.HOLDER_LABEL: "somebody-dead"}, at=time.time())
     async with world.engine(settings):
         await healed(world, revision=1)
         assert world.verbs == ["upgrade", "uninstall", "upgrade"]
@@ -190,18 +190,23 @@ async def test_t27_upgraded_outside(world):
     assert world.verbs == ["upgrade", "upgrade"]
 
 
+async def two_revisions(world):
+    """Have release a in its second revision."""
+    await world.custom("Web", "a", {"text": "old"})
+    await world.ready("Web", "a")
+    await world.change("Web", "a", {"text": "mine"})
+
+    async def second():
+        return len(await world.records("a")) == 2 and await world.ready("Web", "a")
+
+    await eventually(second)
+
+
 async def test_t27_rolled_back_outside(world):
     """T27: to an older revision of ours, whose labels it copies; one upgrade."""
     settings = world.settings(world.row("Web"))
     async with world.engine(settings):
-        await world.custom("Web", "a", {"text": "old"})
-        await world.ready("Web", "a")
-        await world.change("Web", "a", {"text": "mine"})
-
-        async def second():
-            return len(await world.records("a")) == 2 and await world.ready("Web", "a")
-
-        await eventually(second)
+        await two_revisions(world)
         await world.helm("rollback", "a", "1")
 
         async def back():
@@ -232,14 +237,7 @@ async def test_t27_history_deleted_by_hand(world, part):
     """T27: missing old revisions matter to nobody; without the newest or any, one helm run makes it whole."""
     settings = world.settings(world.row("Web"))
     async with world.engine(settings):
-        await world.custom("Web", "a", {"text": "old"})
-        await world.ready("Web", "a")
-        await world.change("Web", "a", {"text": "mine"})
-
-        async def second():
-            return len(await world.records("a")) == 2 and await world.ready("Web", "a")
-
-        await eventually(second)
+        await two_revisions(world)
     records = await world.records("a")
     for record in {"oldest": records[:1], "newest": records[1:], "all": records}[part]:
         await world.delete("v1", "Secret", record["metadata"]["name"])

@@ -129,30 +129,6 @@ async def test_overrides_win_and_are_told(world):
         assert "text" in message
 
 
-async def test_long_names(world):
-    """A name beyond Helm's 53 characters gets a release with a hash, and uninstalls as any other."""
-    name = "n" * 63
-    async with world.engine(world.settings(world.row("Web"))):
-        await world.custom("Web", name)
-        obj = await world.ready("Web", name)
-        release = obj["status"]["deployedRelease"]["name"]
-        assert len(release) == 53
-        await world.delete(world.api_version, "Web", name)
-        await eventually(lambda: world.gone(world.api_version, "Web", name))
-        assert await world.records(release) == []
-
-
-async def test_peers_finalizer_counts_as_ours(world):
-    """A resource that comes from a Helm operator keeps its finalizer, and deleting it uninstalls."""
-    async with world.engine(world.settings(world.row("Web"))):
-        await world.custom("Web", "a", finalizers=["uninstall-helm-release"])
-        obj = await world.ready("Web", "a")
-        assert obj["metadata"]["finalizers"] == ["uninstall-helm-release"]
-        await world.delete(world.api_version, "Web", "a")
-        await eventually(lambda: world.gone(world.api_version, "Web", "a"))
-        assert await world.records("a") == []
-
-
 async def test_helm_3_works_too(api, api_cluster, tmp_path, helm3_binary):
     """Install, repair, upgrade over a foreign change, recovery of a failed upgrade, uninstall; client-side apply."""
     world = World(api, api_cluster.kubeconfig, tmp_path, helm3_binary)

@@ -35,6 +35,11 @@ async def test_t38_one_name_in_three_kinds(world):
             await world.ready(kind, "a")
         assert (await world.get("v1", "ConfigMap", "a-page"))["data"] == {"text": "Page"}
         await world.get("v1", "ConfigMap", "a")
+        for kind in ("Web", "Page"):
+            await world.delete(world.api_version, kind, "a")
+        for kind in ("Web", "Page"):
+            await eventually(lambda kind=kind: world.gone(world.api_version, kind, "a"))
+        assert await world.records("a") + await world.records("a-page") == []
 
 
 async def revised(world, kind, revision):
@@ -78,7 +83,10 @@ async def test_t35_long_names_are_stable(world):
         await eventually(lambda: text(world, found[0]))
         [_, record] = await world.records(found[0])
         assert record["metadata"]["labels"][names.REVISION_LABEL] == "2"
-    assert len(world.calls) == 3
+        await world.delete(world.api_version, "Web", "n" * 62 + "y")
+        await eventually(lambda: world.gone(world.api_version, "Web", "n" * 62 + "y"))
+        assert await world.records(found[1]) == []
+    assert world.verbs == ["upgrade", "upgrade", "upgrade", "uninstall"]
 
 
 async def text(world, name):

@@ -9,22 +9,6 @@ from gateway_operator.releases.kinds import Notice, PlainKind, Refusal, ReleaseP
 from releases_lab import conditions, eventually
 
 
-async def test_two_kinds_with_one_name_get_releases_of_their_own(world):
-    """The first keeps the plain name; both are healthy and both uninstall."""
-    await world.define("Other")
-    async with world.engine(world.settings(world.row("Web"), world.row("Other"))):
-        await world.custom("Web", "a")
-        await world.ready("Web", "a")
-        await world.custom("Other", "a")
-        other = await world.ready("Other", "a")
-        assert other["status"]["deployedRelease"]["name"] == "a-other"
-        for kind in ("Web", "Other"):
-            await world.delete(world.api_version, kind, "a")
-        for kind in ("Web", "Other"):
-            await eventually(lambda kind=kind: world.gone(world.api_version, kind, "a"))
-        assert await world.records("a") + await world.records("a-other") == []
-
-
 async def test_two_kinds_with_one_name_at_once(world):
     """Created before the operator starts: no fight, two releases."""
     await world.define("Other")
@@ -35,17 +19,6 @@ async def test_two_kinds_with_one_name_at_once(world):
         assert len(found) == 2
         assert "a" in found
     assert len(world.calls) == 2
-
-
-async def test_selector_is_the_servers(world):
-    """An object without the label is not served; with it, it is."""
-    async with world.engine(world.settings(world.row("Web", selector={"matchLabels": {"mine": "yes"}}))):
-        await world.custom("Web", "not")
-        await world.custom("Web", "a", labels={"mine": "yes"})
-        await world.ready("Web", "a")
-        assert "status" not in await world.look("Web", "not")
-        await world.patch(world.api_version, "Web", "not", {"metadata": {"labels": {"mine": "yes"}}})
-        await world.ready("Web", "not")
 
 
 async def test_row_without_crd_waits_for_it_and_hinders_nobody(world):

@@ -1,19 +1,21 @@
-"""One cluster whose pods run, with the operator installed from its chart, for all e2e tests of a run."""
+"""One cluster whose pods run, with the operator installed from its chart, for all e2e tests of a test process."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lab.cluster import Lab
 from lab.demo.story import install_operator, lab_target
 from lab.demo.target import Target
+from tests.e2e import objects as o
+from tests.e2e.earlier import Earlier, earlier
 
 KEEP = os.environ.get("GATEWAY_E2E_KEEP")  # name of a lab to use and to leave running, for work on one test
-LAB = KEEP or "e2e"
+LAB = KEEP or f"e2e{os.environ.get('PYTEST_XDIST_WORKER', '')}"  # one lab a test process
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,6 +43,14 @@ def target() -> Iterator[Target]:
 def clean(target: Target) -> Iterator[Target]:
     """The cluster without gateways; what the test leaves is removed."""
     yield target
-    with contextlib.suppress(Exception):
-        target.kubectl("delete", "mgw,ngx", "--all", "-A", "--timeout=120s")
-    target.kubectl("delete", "namespace", "-l", "e2e=project", "--wait=true", "--timeout=120s")
+    o.remove_all(target)
+
+
+@pytest.fixture
+def before(target: Target, tmp_path: Path) -> Earlier:
+    """An earlier operator, whose image the cluster has."""
+    found = earlier(tmp_path)
+    lab = Lab.find(LAB)
+    assert lab
+    lab["centre"].ensure(found.image)
+    return found

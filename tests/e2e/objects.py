@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import yaml
 
 from lab.demo import objects, traffic
+from lab.demo.story import OPERATOR_NAMESPACE
 from lab.demo.target import Target
 
 WORKING = objects.WORKING_NAMESPACE
@@ -28,7 +30,7 @@ def gateway(name: str, *, namespace: str = WORKING, project: str | None = None, 
 
 
 def project(target: Target, name: str) -> str:
-    """A project with its app, marked so that it is removed after the test."""
+    """A project with its app, marked so that what a test puts in is removed after it."""
     target.kubectl("apply", "-f", "-", text=objects.app(name, target.app_image, replicas=1))
     target.kubectl("label", "namespace", name, "e2e=project", "--overwrite")
     target.kubectl("rollout", "status", f"deployment/{name}", "-n", name, "--timeout=120s")
@@ -69,3 +71,43 @@ def events(target: Target, namespace: str, reason: str) -> list[str]:
     """Messages of the Events of a reason."""
     found = target.get("events", "-n", namespace)["items"]
     return [event["message"] for event in found if event["reason"] == reason]
+
+
+def picture(target: Target, name: str, namespace: str = WORKING) -> dict[str, Any]:
+    """What a gateway's users hold on to: identities, address and node ports of Service and Deployment."""
+    service = target.get("service", name, "-n", namespace)
+    return {
+        "service": service["metadata"]["uid"],
+        "clusterIP": service["spec"]["clusterIP"],
+        "ports": node_ports(target, name, namespace),
+        "deployment": target.get("deployment", name, "-n", namespace)["metadata"]["uid"],
+    }
+
+
+def revisions(target: Target, release: str, namespace: str = WORKING) -> dict[int, str]:
+    """The revisions of a release and their states."""
+    found = target.get("secret", "-n", namespace, "-l", f"owner=helm,name={release}").get("items", [])
+    labels = [secret["metadata"]["labels"] for secret in found]
+    return {int(label["version"]): label["status"] for label in labels}
+
+
+def pods(target: Target, release: str, namespace: str = WORKING) -> list[dict[str, Any]]:
+    """The pods of a release, those that are ending too."""
+    return list(target.get("pods", "-n", namespace, "-l", f"app.kubernetes.io/instance={release}").get("items", []))
+
+
+def uninstall_operator(target: Target) -> None:
+    """Take the operator away, as a user does, and wait until its pods are gone."""
+    target.helm("uninstall", "gateway-operator", "-n", OPERATOR_NAMESPACE, "--wait")
+    target.wait(
+        "the operator's pods are gone", lambda: not target.get("pods", "-n", OPERATOR_NAMESPACE).get("items"), 120
+    )
+
+
+def remove_all(target: Target) -> None:
+    """Remove what a test made; the apps of its projects stay, for the next one that wants them."""
+    with contextlib.suppress(Exception):
+        target.kubectl("delete", "mgw,ngx", "--all", "-A", "--timeout=120s")
+    target.kubectl("delete", "namespace", "-l", "e2e=own", "--wait=true", "--timeout=120s")
+    for found in target.get("namespaces", "-l", "e2e=project")["items"]:
+        target.kubectl("delete", "ingress,secret,event", "--all", "-n", found["metadata"]["name"])

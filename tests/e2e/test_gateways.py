@@ -121,7 +121,7 @@ def test_two_entrances_one_writer(clean: Target, seconds: int) -> None:
     o.ready(clean, "kubesphere-router-all")
     for name in (first, "kubesphere-router-all"):
         o.answered(clean, o.route(clean, name, "shop"))
-    clean.wait("a writer of the status", lambda: bool(_status_owner(clean, "shop")), 60)
+    clean.wait("a writer of the status", lambda: bool(_status_owner(clean, "shop")), 20)
     before = clean.get("ingress", "shop", "-n", "shop")
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -1,24 +1,21 @@
-"""A live gateway of KubeSphere becomes ours while requests flow through it, and goes on without the operator."""
+"""Live gateways of other programs become ours while requests flow through them, and go on without the operator."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
+import shutil
 import subprocess
-import threading
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
+import yaml
 
 from lab import tools
-from lab.demo.story import OPERATOR_NAMESPACE, install_operator
+from lab.demo.story import install_operator
 from lab.demo.target import Target
 from tests.e2e import objects as o
+from tests.e2e.stream import Stream
 
 CHARTS = Path(__file__).resolve().parents[1] / "apiserver" / "charts"
 NAME = "kubesphere-router-shop"
@@ -36,35 +33,16 @@ http {
 """
 
 
-class Stream:
-    """Requests without a pause, each over a connection of its own."""
-
-    def __init__(self, url: str, host: str) -> None:
-        self.url, self.host = url, host
-        self.answers: Counter[str] = Counter()
-        self._ends = threading.Event()
-
-    @contextlib.contextmanager
-    def flowing(self) -> Iterator[Counter[str]]:
-        thread = threading.Thread(target=lambda: asyncio.run(self._send()))
-        thread.start()
-        try:
-            yield self.answers
-        finally:
-            self._ends.set()
-            thread.join()
-
-    async def _send(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=10)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), timeout=timeout) as session:
-            while not self._ends.is_set():
-                try:
-                    async with session.get(self.url, headers={"Host": self.host}) as answer:
-                        await answer.read()
-                        self.answers[str(answer.status)] += 1
-                except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                    self.answers[f"{type(error).__name__}: {error}"] += 1
-                await asyncio.sleep(0.01)
+def _pods_of_old(target: Target) -> dict[str, Any]:
+    """Values of the old chart that make its pods run here: an nginx that sends all to the shop."""
+    address = target.get("service", "shop", "-n", "shop")["spec"]["clusterIP"]
+    return {
+        "image": target.image,
+        "command": ["nginx", "-g", "daemon off;", "-c", "/etc/old/nginx.conf"],
+        "conf": CONF.replace("SERVICE", address),
+        "ports": {"http": 8080, "https": 8443},
+        "controller": {"readiness": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}},
+    }
 
 
 def _plant(target: Target) -> None:
@@ -74,20 +52,13 @@ def _plant(target: Target) -> None:
     body = {"apiVersion": "gateway.kubesphere.io/v1alpha1", "kind": "Gateway", "metadata": meta, "spec": spec}
     target.kubectl("apply", "-f", "-", text=json.dumps(body))
     gateway = target.get("mgw", NAME, "-n", o.WORKING)
-    _helm3(target, NAME, "old-gateway", {**spec, "owner": _owner(gateway)})
+    _kubesphere(target, NAME, "old-gateway", {**spec, "owner": _owner(gateway)})
     patch = json.dumps({"metadata": {"finalizers": [FINALIZER]}})
     target.kubectl("patch", "ngx", NGINX, "-n", o.WORKING, "--type=merge", "-p", patch)
     nginx = target.get("ngx", NGINX, "-n", o.WORKING)
-    address = target.get("service", "shop", "-n", "shop")["spec"]["clusterIP"]
-    old = {
-        "owner": _owner(nginx),
-        "image": target.image,
-        "command": ["nginx", "-g", "daemon off;", "-c", "/etc/old/nginx.conf"],
-        "conf": CONF.replace("SERVICE", address),
-        "ports": {"http": 8080, "https": 8443},
-        "controller": {**nginx["spec"]["controller"], "readiness": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}},
-    }
-    _helm3(target, NGINX, "old-ingress-nginx", {**nginx["spec"], **old})
+    old = _pods_of_old(target)
+    old["controller"] |= nginx["spec"]["controller"]
+    _kubesphere(target, NGINX, "old-ingress-nginx", {**nginx["spec"], **old, "owner": _owner(nginx)})
     target.kubectl("rollout", "status", f"deployment/{NAME}", "-n", o.WORKING, "--timeout=120s")
 
 
@@ -97,32 +68,20 @@ def _owner(obj: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": obj["apiVersion"], "controller": True, "blockOwnerDeletion": True, **names}
 
 
-def _helm3(target: Target, name: str, chart: str, values: dict[str, Any]) -> None:
-    command = ["ks-controller-manager", "install", name, str(CHARTS / chart), "-n", o.WORKING, "-f", "-"]
+def _kubesphere(target: Target, name: str, chart: str, values: dict[str, Any]) -> None:
+    """Install as KubeSphere's program does, in whose name the fields are then."""
+    _helm3(target, "install", name, str(CHARTS / chart), "-n", o.WORKING, values=values, name="ks-controller-manager")
+
+
+def _helm3(target: Target, *args: str, values: dict[str, Any] | None = None, name: str = "helm") -> str:
+    command = [name, *args, *(["-f", "-"] if values is not None else [])]
     env = {**os.environ, "KUBECONFIG": str(target.kubeconfig)}
     executable = tools.binary("helm3")
     done = subprocess.run(
         command, executable=executable, input=json.dumps(values), env=env, text=True, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-def _picture(target: Target) -> dict[str, Any]:
-    service = target.get("service", NAME, "-n", o.WORKING)
-    deployment = target.get("deployment", NAME, "-n", o.WORKING)
-    return {
-        "service": service["metadata"]["uid"],
-        "clusterIP": service["spec"]["clusterIP"],
-        "ports": o.node_ports(target, NAME),
-        "deployment": deployment["metadata"]["uid"],
-    }
-
-
-def _uninstall_operator(target: Target) -> None:
-    target.helm("uninstall", "gateway-operator", "-n", OPERATOR_NAMESPACE, "--wait")
-    target.wait(
-        "the operator's pods are gone", lambda: not target.get("pods", "-n", OPERATOR_NAMESPACE).get("items"), 120
-    )
+    return done.stdout
 
 
 def _finalizers(target: Target) -> list[str]:
@@ -133,24 +92,23 @@ def _finalizers(target: Target) -> list[str]:
 def test_take_over_with_requests_flowing_and_life_without_the_operator(clean: Target) -> None:
     """No request fails on the way from KubeSphere's gateway to ours, nor while the operator is uninstalled."""
     o.project(clean, "shop")
-    _uninstall_operator(clean)
+    o.uninstall_operator(clean)
     try:
         _plant(clean)
-        before = _picture(clean)
+        before = o.picture(clean, NAME)
         way = o.route(clean, NAME, "shop")
         o.answered(clean, way)
         with Stream(f"http://{clean.node_ip}:{way.port}/demo", way.host).flowing() as answers:
             install_operator(clean)
-            clean.wait("our pods serve", lambda: _is_ours(clean), 240)
+            clean.wait("our pods serve", lambda: _are_ours(clean, NGINX, o.WORKING), 240)
             o.ready(clean, NAME)
-            assert _picture(clean) == before
+            assert o.picture(clean, NAME) == before
+            assert len(o.pods(clean, NGINX)) == 1
             for release in (NAME, NGINX):
-                secrets = clean.get("secret", "-n", o.WORKING, "-l", f"owner=helm,name={release}").get("items", [])
-                assert sorted(s["metadata"]["labels"]["version"] for s in secrets) == ["1", "2"], release
-            clean.wait("the old pods are gone", lambda: len(_pods(clean)) == 1, 120)
+                assert sorted(o.revisions(clean, release)) == [1, 2], release
             taken = sum(answers.values())
             assert _finalizers(clean) == [FINALIZER, FINALIZER]
-            _uninstall_operator(clean)
+            o.uninstall_operator(clean)
             assert _finalizers(clean) == []
             clean.wait("requests flow on", lambda: sum(answers.values()) > taken + 100, 60)
         assert set(answers) == {"200"}, answers
@@ -163,9 +121,56 @@ def test_take_over_with_requests_flowing_and_life_without_the_operator(clean: Ta
     assert not clean.get("service", NAME, "-n", o.WORKING)
 
 
-def _pods(target: Target) -> list[dict[str, Any]]:
-    return list(target.get("pods", "-n", o.WORKING, "-l", f"app.kubernetes.io/instance={NGINX}").get("items", []))
+def _are_ours(target: Target, release: str, namespace: str) -> bool:
+    """Whether all pods of a release are ours, and the old ones gone."""
+    found = [{c["name"] for c in pod["spec"]["containers"]} for pod in o.pods(target, release, namespace)]
+    return bool(found) and all(names == {"controller", "nginx"} for names in found)
 
 
-def _is_ours(target: Target) -> bool:
-    return any({c["name"] for c in pod["spec"]["containers"]} == {"controller", "nginx"} for pod in _pods(target))
+PLAIN = "ingress-nginx"  # release and namespace, as in upstream's first example
+CONTROLLER = f"{PLAIN}-controller"
+USERS = {"controller": {"replicaCount": 2, "service": {"type": "NodePort"}, "config": {"proxy-body-size": "8m"}}}
+
+
+def _install_plain(target: Target, folder: Path) -> dict[str, Any]:
+    """Install ingress-nginx by Helm 3, as a user does; returns what `helm get values` then says.
+
+    Upstream's chart and image are not to be had here: a chart of the same name makes objects of the same names, labels
+    and selectors, and its defaults name an image that runs here.
+    """
+    chart = shutil.copytree(CHARTS / "old-ingress-nginx", folder / PLAIN)
+    defaults = yaml.safe_load((chart / "values.yaml").read_text())
+    pods = _pods_of_old(target)
+    pods["controller"] = defaults["controller"] | pods["controller"]
+    (chart / "values.yaml").write_text(yaml.safe_dump(defaults | pods))
+    target.kubectl("create", "namespace", PLAIN)
+    target.kubectl("label", "namespace", PLAIN, "e2e=own")
+    _helm3(target, "install", PLAIN, str(chart), "-n", PLAIN, values=USERS)
+    target.kubectl("rollout", "status", f"deployment/{CONTROLLER}", "-n", PLAIN, "--timeout=120s")
+    return dict(yaml.safe_load(_helm3(target, "get", "values", PLAIN, "-n", PLAIN, "-o", "yaml")))
+
+
+def test_an_ingress_nginx_release_becomes_ours_with_requests_flowing(clean: Target, tmp_path: Path) -> None:
+    """No request fails while a plain release becomes an Nginx of its name, with the same Service, ports and address."""
+    o.project(clean, "shop")
+    try:
+        values = _install_plain(clean, tmp_path)
+        before = o.picture(clean, CONTROLLER, PLAIN)
+        way = o.route(clean, CONTROLLER, "shop", PLAIN)
+        o.answered(clean, way)
+        meta = {"name": PLAIN, "namespace": PLAIN}
+        nginx = {"apiVersion": "gateway.kubesphere.io/v1alpha1", "kind": "Nginx", "metadata": meta, "spec": values}
+        with Stream(f"http://{clean.node_ip}:{way.port}/demo", way.host).flowing() as answers:
+            clean.kubectl("apply", "-f", "-", text=yaml.safe_dump(nginx))
+            clean.wait("our pods serve", lambda: _are_ours(clean, PLAIN, PLAIN), 240)
+            clean.kubectl("wait", f"ngx/{PLAIN}", "-n", PLAIN, "--for=condition=Ready", "--timeout=120s")
+            assert o.picture(clean, CONTROLLER, PLAIN) == before
+            assert o.revisions(clean, PLAIN, PLAIN) == {1: "superseded", 2: "deployed"}
+            assert len(o.pods(clean, PLAIN, PLAIN)) == 2
+            o.project(clean, "blog")  # no webhook of the old release is in the way
+            o.answered(clean, o.route(clean, CONTROLLER, "blog", PLAIN, tls=True))
+        assert set(answers) == {"200"}, answers
+    finally:
+        clean.kubectl("delete", "validatingwebhookconfiguration", f"{PLAIN}-admission", "--ignore-not-found")
+    clean.kubectl("delete", "ngx", PLAIN, "-n", PLAIN, "--timeout=120s")
+    assert o.revisions(clean, PLAIN, PLAIN) == {}

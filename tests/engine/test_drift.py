@@ -31,7 +31,7 @@ async def installed(scene, name, spec=None, *, kind="Web"):
 
     async def settled():
         before = scene.operator.total("controller_runtime_reconcile_total")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1)
         return scene.operator.total("controller_runtime_reconcile_total") == before
 
     await eventually(settled)

@@ -157,7 +157,10 @@ async def test_t44_cold_start_over_many_releases(scene, count):
             assert await scene.revisions(name) == records[name]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
+# with SIGKILL the lease has to run out first; tests/apiserver/test_ha.py has a short form of that
+@pytest.mark.parametrize(
+    "how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.long)], ids=["term", "kill"]
+)
 async def test_t45_leader_ends_in_an_upgrade(scene, how):
     """The leader ends in an upgrade: the other replica finishes it, with no more revisions than needed."""
     lease = {"lease": (scene.namespace, "suite")}

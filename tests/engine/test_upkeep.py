@@ -65,6 +65,7 @@ async def test_t24_many_edits_at_once(scene):
         assert failed_passes(operator) - errors <= 3
 
 
+@pytest.mark.long  # tests/apiserver/test_releases_faults_upgrades.py has it in short
 async def test_t25_release_beyond_a_secret(scene):
     """A release that no Secret can hold fails with a clear reason, and isn't tried in a loop."""
     with scene.alone() as operator:
@@ -157,7 +158,7 @@ async def test_t29_random_values_of_the_chart(scene, chart):
 async def test_t30_at_rest_nothing_is_written(scene):
     """At rest, over ten periods: no write, and no object of five releases has a new version."""
     names = [f"a{n}" for n in range(5)]
-    with scene.alone(period="1s") as operator:
+    with scene.alone(period="500ms") as operator:
         for name in names:
             await scene.custom("Web", name)
         for name in names:
@@ -165,7 +166,7 @@ async def test_t30_at_rest_nothing_is_written(scene):
         await asyncio.sleep(3)
         writes, runs = operator.writes(), len(scene.stage.shim.calls())
         before = await versions(scene, names)
-        await asyncio.sleep(10)
+        await asyncio.sleep(5)
         assert await versions(scene, names) == before
         assert operator.writes() == writes
         assert len(scene.stage.shim.calls()) == runs

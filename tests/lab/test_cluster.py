@@ -98,6 +98,7 @@ def test_pods_meet_only_in_a_flat_network(lab):
     assert ask(lab["centre"], f"http://{lab['wuhan'].node_ip}:{NODE_PORT}/")["namespace"] == "default"
 
 
+@pytest.mark.parametrize("lab", ["flat", pytest.param("separate", marks=pytest.mark.long)], indirect=True)
 def test_up_keeps_the_healthy_and_replaces_the_broken(lab):
     """A second `up` after crashes makes the broken cluster anew and leaves the other alone."""
     kept = lab["wuhan"].daemons.pid("kubelet")
