@@ -31,7 +31,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the o
 
 def add_commands(cli: typer.Typer) -> None:
     """Add the commands for people to the program."""
-    for command in (diff, history, rollback, doctor, detach):
+    for command in (diff, history, rollback, doctor, detach, compat, join):
         cli.command()(command)
 
 
@@ -138,11 +138,79 @@ def detach(
     _run(command.run(_session(kubeconfig, context, namespace, output), watches_file, dry_run=dry_run))
 
 
-def _session(kubeconfig: Path | None, context: str | None, namespace: str | None, output: str) -> Session:
+def compat(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Manifests: files, folders or -; none: look at the cluster."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="List what works for each object, too.")] = False,  # noqa: FBT002
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespaces = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="table, json or markdown.")] = "table",
+) -> None:
+    """Tell which annotations, ConfigMap keys and flags of ingress-nginx work with this gateway, and which don't.
+
+    Only reads. Ends with 1 when something is not supported, else with 0 (docs/compat.md).
+    """
+    from gateway_operator.commands import compat as command  # noqa: PLC0415
+
+    session = _session(kubeconfig, context, namespace, output, "table", "json", "markdown")
+    _run(command.run(session, files or [], everything=everything))
+
+
+def join(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the member, as policies will use it.")],
+    kubeconfig: Annotated[
+        Path, typer.Option("--kubeconfig", help="Kubeconfig of an administrator of the member; it isn't kept.")
+    ],
+    context: Annotated[str | None, typer.Option("--context", help="Context of that kubeconfig.")] = None,
+    centre_kubeconfig: Annotated[
+        Path | None,
+        typer.Option(help="Kubeconfig of the operator's cluster; unset: $KUBECONFIG, the pod's own, ~/.kube/config."),
+    ] = None,
+    centre_context: Annotated[str | None, typer.Option(help="Context of the operator's cluster.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="The operator's namespace; unset: wherever it is found.")
+    ] = None,
+    member_namespace: Annotated[
+        str, typer.Option(help="Namespace of the account in the member; made if it isn't there.")
+    ] = "gateway-operator-member",
+    server: Annotated[
+        str | None, typer.Option(help="URL of the member's API server as the operator reaches it; unset: kubeconfig's.")
+    ] = None,
+    region: Annotated[str, typer.Option(help="Region in which the member stands.")] = "",
+    zone: Annotated[str, typer.Option(help="Zone in which the member stands.")] = "",
+    network: Annotated[str, typer.Option(help="Network of the member's pods.")] = "",
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for the operator; 0: don't, and keep old tokens.")
+    ] = 30.0,
+    keep_old: Annotated[bool, typer.Option("--keep-old", help="Leave earlier tokens valid.")] = False,  # noqa: FBT002
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be made.")] = False,  # noqa: FBT002
+    output: Output = "table",
+) -> None:
+    """Make another cluster a member, or give a member a new credential.
+
+    In the member it makes an account that may read Services and EndpointSlices, and a token for it; in the
+    operator's cluster a Secret with the kubeconfig and a MemberCluster. The token is tried before anything uses it.
+
+    Run again, it rotates: old tokens are taken back only when the operator uses the new one. Ends with 1 when the
+    operator doesn't use it in time.
+    """
+    from gateway_operator.commands import join as command  # noqa: PLC0415
+
+    options = command.Options(
+        name, kubeconfig, context, member_namespace, server, region, zone, network, timeout, keep_old, dry_run
+    )
+    _run(command.run(_session(centre_kubeconfig, centre_context, namespace, output), options))
+
+
+def _session(kubeconfig: Path | None, context: str | None, namespace: str | None, output: str, *forms: str) -> Session:
     from gateway_operator.commands.session import Session  # noqa: PLC0415
 
-    if output not in {"table", "json"}:
-        raise typer.BadParameter("-o must be table or json")
+    forms = forms or ("table", "json")
+    if output not in forms:
+        raise typer.BadParameter(f"-o must be {', '.join(forms[:-1])} or {forms[-1]}")
     return Session(kubeconfig, context, namespace, output)
 
 

@@ -41,6 +41,7 @@ class Crd:
     columns: tuple[Column, ...]
     group: str = GROUP
     version: str = VERSION
+    namespaced: bool = True
     selectable: tuple[str, ...] = ()
     scale: tuple[str, str, str] | None = None  # paths of spec replicas, status replicas, label selector
 

@@ -39,7 +39,7 @@ def crd_manifest(model: type[Kind]) -> dict[str, Any]:
                 "shortNames": [crd.short_name],
                 "categories": [CATEGORY],
             },
-            "scope": "Namespaced",
+            "scope": "Namespaced" if crd.namespaced else "Cluster",
             "versions": [_version(model)],
         },
     }

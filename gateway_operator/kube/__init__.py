@@ -5,9 +5,21 @@ own models exist only for the kinds that are ours.
 """
 
 from gateway_operator.kube.api import Api
+from gateway_operator.kube.connection import Connection, Credentials
 from gateway_operator.kube.events import EventRecorder
 from gateway_operator.kube.informer import Informer
 from gateway_operator.kube.lease import LeaseElector
 from gateway_operator.kube.objects import Listing, ObjectRef, Resource, WatchEvent
 
-__all__ = ["Api", "EventRecorder", "Informer", "LeaseElector", "Listing", "ObjectRef", "Resource", "WatchEvent"]
+__all__ = [
+    "Api",
+    "Connection",
+    "Credentials",
+    "EventRecorder",
+    "Informer",
+    "LeaseElector",
+    "Listing",
+    "ObjectRef",
+    "Resource",
+    "WatchEvent",
+]

@@ -7,7 +7,10 @@ its typed models are slow under watch load.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -22,6 +25,19 @@ REQUESTS = Counter("rest_client_requests_total", "Requests to API servers.", ["c
 
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _USERS_FILE = Path("~/.kube/config")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How one API server is reached, all in memory: PEM texts, and nothing secret in a repr."""
+
+    server: str
+    ca: str | None = None  # None: the machine's own authorities
+    certificate: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    server_name: str | None = None
+    verify: bool = True
 
 
 class Connection:
@@ -47,6 +63,24 @@ class Connection:
         except (config.ConfigException, OSError) as error:
             raise ConfigError(f"no credentials for a cluster: {file or _IN_CLUSTER}: {error}") from error
         return cls(configuration)
+
+    @classmethod
+    def of(cls, credentials: Credentials) -> Connection:
+        """Make a connection from credentials that lie in no file. Raises ConfigError when a certificate is no good."""
+        configuration = client.Configuration(host=credentials.server)
+        configuration.ca_cert_data = credentials.ca
+        configuration.verify_ssl = credentials.verify
+        configuration.tls_server_name = credentials.server_name
+        if credentials.token:
+            configuration.api_key["BearerToken"] = f"Bearer {credentials.token}"
+        try:
+            with _in_memory(credentials) as path:
+                configuration.cert_file = path
+                return cls(configuration)
+        except (ssl.SSLError, ValueError) as error:  # its text could repeat what is secret
+            raise ConfigError("the CA, the certificate or the key can't be read as PEM, or don't fit") from error
+        finally:
+            configuration.cert_file = None
 
     @property
     def host(self) -> str:
@@ -85,6 +119,20 @@ class Connection:
         response: aiohttp.ClientResponse = answer.response
         REQUESTS.labels(str(response.status), method, self._server).inc()
         return response
+
+
+@contextmanager
+def _in_memory(credentials: Credentials) -> Iterator[str | None]:
+    """Give certificate and key a path that no disk knows, since OpenSSL reads them from files only."""
+    if not credentials.certificate or not credentials.key:
+        yield None
+        return
+    handle = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(handle, f"{credentials.certificate}\n{credentials.key}\n".encode())
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
 
 
 def _default_file() -> Path | None:

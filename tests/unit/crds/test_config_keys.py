@@ -137,6 +137,26 @@ def test_honoured_keys_are_those_that_the_controller_reads():
         "no-tls-redirect-locations",
         "strict-validate-path-type",
         "status-excluded-namespaces",
+        "annotations-risk-level",
+        "annotation-value-word-blocklist",
+        "custom-http-errors",
+        "disable-proxy-intercept-errors",
+        "load-balance",
+        "retry-non-idempotent",
+        "whitelist-source-range",
+        "denylist-source-range",
+        "global-auth-url",
+        "global-auth-method",
+        "global-auth-signin",
+        "global-auth-signin-redirect-param",
+        "global-auth-response-headers",
+        "global-auth-request-redirect",
+        "global-auth-always-set-cookie",
+        "no-auth-locations",
+        "global-allowed-response-headers",
+        "upstream-max-fails",
+        "upstream-fail-timeout",
+        "enable-serial-reloads",  # reloads always come one after the other
     }
     assert {key.name for key in KEYS.values() if key.honoured} == read
 

@@ -1,0 +1,198 @@
+"""Brings into the centre what the pure parts decided: mirror objects and statuses, by server-side apply.
+
+It follows what is there, writes only differences, a bounded number at a time, and takes away what nobody wants, also
+what an earlier operator left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from prometheus_client import Counter
+
+from gateway_operator.clusters.connection import SERVICES, SLICES
+from gateway_operator.clusters.mirror import (
+    MANAGER,
+    MIRROR_SELECTOR,
+    Changes,
+    Key,
+    Want,
+    changes,
+    service_of,
+    strip,
+)
+from gateway_operator.clusters.store import Alive
+from gateway_operator.errors import ApiError, Conflict, NotFound
+from gateway_operator.kube import Api, Informer, Resource
+from gateway_operator.telemetry import get_logger
+
+log = get_logger(__name__)
+WRITES = Counter("gateway_operator_mirror_writes_total", "Mirror objects written to the centre.", ["kind", "verb"])
+_AT_ONCE = 16
+STATUS_MANAGER = "gateway-operator-clusters"
+_STATUS_EVERY = 1.0  # seconds between two writes of one object's status
+
+Object = dict[str, Any]
+
+
+class Mirror:
+    """The mirror objects of the centre; `changed` is called when somebody else touches them."""
+
+    def __init__(self, api: Api, changed: Callable[[], None]) -> None:
+        self._api = api
+        self._changed = changed
+        self._by_service: dict[Key, dict[str, Object]] = {}
+        self._clean: dict[Key, tuple[Any, ...]] = {}  # what was compared last, and found right
+        self._services = Informer(
+            api, SERVICES, label_selector=MIRROR_SELECTOR, strip=strip, on_event=lambda *_: changed()
+        )
+        self._slices = Informer(api, SLICES, label_selector=MIRROR_SELECTOR, strip=strip, on_event=self._on_slice)
+
+    async def run(self) -> None:
+        """Follow what is there until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._services.run())
+            group.create_task(self._slices.run())
+
+    async def synced(self) -> None:
+        """Wait until all that is there has been seen."""
+        await self._services.synced.wait()
+        await self._slices.synced.wait()
+
+    async def sync(self, wanted: Mapping[Key, Want], alive: Alive) -> bool:
+        """Write what differs; True when all of it is written."""
+        marks = {key: self._mark(key, want) for key, want in wanted.items()}
+        doubtful = [key for key, mark in marks.items() if wanted[key].expired or not _is(self._clean.get(key), mark)]
+        todo = changes(wanted, self._services.store, self._by_service, alive, doubtful)
+        wrong = {*map(_key, todo.services), *map(service_of, (*todo.slices, *todo.old_slices))}
+        self._clean = {key: mark for key, mark in marks.items() if key not in wrong}
+        return await self._write(todo) if todo else True
+
+    def _mark(self, key: Key, want: Want) -> tuple[Any, ...]:
+        """Return what a comparison looks at: as long as all of it is the same, its answer is, too."""
+        return (want, self._services.store.get(key), *self._by_service.get(key, {}).values())
+
+    async def _write(self, todo: Changes) -> bool:
+        """Services come before their slices, and what is new before what is old goes."""
+        done = await _in_batches([self._apply(SERVICES, obj) for obj in todo.services])
+        done &= await _in_batches([self._apply(SLICES, obj) for obj in todo.slices])
+        if done:
+            done &= await _in_batches([self._delete(SLICES, obj) for obj in todo.old_slices])
+            done &= await _in_batches([self._delete(SERVICES, obj) for obj in todo.old_services])
+        return done
+
+    async def _apply(self, res: Resource, obj: Object) -> None:
+        written = await self._api.apply(res, obj, field_manager=MANAGER, force=True)
+        WRITES.labels(res.kind, "apply").inc()
+        self._take(res, strip(written))
+
+    async def _delete(self, res: Resource, obj: Object) -> None:
+        meta = obj["metadata"]
+        try:
+            await self._api.delete(res, meta["name"], meta["namespace"], uid=meta.get("uid"))
+        except (NotFound, Conflict):  # gone, or another one by now
+            return
+        WRITES.labels(res.kind, "delete").inc()
+
+    def _take(self, res: Resource, obj: Object) -> None:
+        """Know what was written before the watch says it, so that it isn't written twice."""
+        meta = obj["metadata"]
+        if res is SERVICES:
+            self._services.store[meta["namespace"], meta["name"]] = obj
+        else:
+            self._slices.store[meta["namespace"], meta["name"]] = obj
+            self._by_service.setdefault(service_of(obj), {})[meta["name"]] = obj
+
+    def _on_slice(self, type_: str, obj: Object, previous: Object | None) -> None:
+        name = obj["metadata"]["name"]
+        for known in (previous, obj):
+            if known is not None:
+                there = self._by_service.get(service_of(known), {})
+                there.pop(name, None)
+                if not there:
+                    self._by_service.pop(service_of(known), None)
+        if type_ != "DELETED":
+            self._by_service.setdefault(service_of(obj), {})[name] = obj
+        self._changed()
+
+
+class StatusWriter:
+    """Writes statuses of one kind when they differ, at most once a second for each object."""
+
+    def __init__(self, api: Api, res: Resource) -> None:
+        self._api = api
+        self._res = res
+        self._last: dict[Key, float] = {}
+        self._clean: dict[Key, tuple[Any, ...]] = {}
+
+    async def write(self, rows: Iterable[tuple[Object, Any, Callable[[], Object]]]) -> bool:
+        """Write rows of (object, what its status comes from, its status as it should be).
+
+        Where object and source are the ones of the last time, nothing is computed. False: something is left for later.
+        """
+        now, work, late = time.monotonic(), [], False
+        before, self._clean = self._clean, {}
+        for obj, source, status_of in rows:
+            key = _key(obj)
+            if _is(before.get(key), (obj, source)):
+                self._clean[key] = (obj, source)
+                continue
+            status = status_of()
+            if _same(obj.get("status") or {}, status):
+                self._clean[key] = (obj, source)
+            elif now - self._last.get(key, float("-inf")) < _STATUS_EVERY:
+                late = True
+            else:
+                self._last[key] = now
+                work.append(self._write(obj, status))
+        return await _in_batches(work) and not late
+
+    async def _write(self, obj: Object, status: Object) -> None:
+        res, meta = self._res, obj["metadata"]
+        body = {
+            "apiVersion": res.api_version,
+            "kind": res.kind,
+            "metadata": {name: meta[name] for name in ("name", "namespace", "uid") if name in meta},
+            "status": status,
+        }
+        try:
+            await self._api.apply(res, body, field_manager=STATUS_MANAGER, force=True, subresource="status")
+        except (NotFound, Conflict):  # gone, or another one of this name by now
+            return
+
+
+def _same(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Compare all fields but conditions that are somebody else's."""
+    types = {item["type"] for item in wanted.get("conditions") or ()}
+    ours = sorted((c for c in live.get("conditions") or () if c.get("type") in types), key=lambda c: str(c["type"]))
+    return {**live, "conditions": ours} == {**wanted}
+
+
+def _key(obj: Mapping[str, Any]) -> Key:
+    meta = obj["metadata"]
+    return meta.get("namespace") or "", meta["name"]
+
+
+def _is(old: tuple[Any, ...] | None, new: tuple[Any, ...]) -> bool:
+    """Tell whether both hold the very same objects."""
+    return old is not None and len(old) == len(new) and all(a is b for a, b in zip(old, new, strict=True))
+
+
+async def _in_batches(work: Iterable[Awaitable[None]]) -> bool:
+    """Run everything, so many at a time; True when nothing failed. What failed is logged once for each text."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(item: Awaitable[None]) -> None:
+        async with gate:
+            await item
+
+    results = await asyncio.gather(*(run(item) for item in work), return_exceptions=True)
+    errors = {str(result): result for result in results if isinstance(result, BaseException)}
+    for text, error in errors.items():
+        if not isinstance(error, ApiError):
+            raise error
+        log.warning("can't be written to the centre", error=text)
+    return not errors
