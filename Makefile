@@ -6,7 +6,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# tests wait for half of their time, so three at once keep two cores busy; where pods run, too, it is two
+PYTEST := $(BIN)/pytest -n 3 --dist loadfile
+PYTEST_PODS := $(BIN)/pytest -n 2 --dist loadfile
 # only when it is said to make: many shells have a KUBECONFIG of some cluster that is no playground
 ON_CLUSTER = $(if $(findstring command,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 
@@ -22,6 +24,10 @@ $(READY): requirements-dev.lock pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
 	@touch $@
 
+PEERS_engine = --peer-helm-operator $(PEERS)/operator-sdk
+PEERS_dataplane = --peer-ingress-nginx $(PEERS)/ingress-root
+PEERS_all = $(PEERS_engine) $(PEERS_dataplane)
+
 .PHONY: demo
 demo: $(READY) ## Everything at work on local clusters (KUBECONFIG=file: on a cluster of yours)
 	@$(BIN)/python -m lab demo $(ON_CLUSTER)
@@ -34,17 +40,17 @@ demo-down: $(READY) ## Take the demo away
 test: $(READY) ## Every test, on real parts
 	@$(BIN)/python -m lab build
 	$(PYTEST) -m "not e2e and not long" tests
-	$(BIN)/pytest -m "e2e and not long" tests
+	$(PYTEST_PODS) -m "e2e and not long" tests
 
 .PHONY: test-long
 test-long: $(READY) ## The tests that take long, too
 	@$(BIN)/python -m lab build
 	$(PYTEST) -m "not e2e" tests
-	$(BIN)/pytest -m e2e tests
+	$(PYTEST_PODS) -m e2e tests
 
 .PHONY: bench
-bench: $(READY) ## Benchmarks (NAME=engine: one; PEERS=folder: beside the peers whose clones lie there)
-	@$(BIN)/python -m bench $(NAME) $(if $(PEERS),--peer-helm-operator $(PEERS)/operator-sdk)
+bench: $(READY) ## Benchmarks (NAME=engine: one; PEERS=folder: beside the peers that lie there)
+	@$(BIN)/python -m bench $(NAME) $(if $(PEERS),$(PEERS_$(or $(NAME),all)))
 
 .PHONY: check
 check: $(READY) ## Formatter, linter, types, layers, dead dependencies, spelling

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench import docs as page
+from bench.dataplane import ORDER as DATAPLANE_ORDER
+from bench.dataplane import run as dataplane_run
+from bench.dataplane.gateways import RENDERERS
 from bench.engine import ORDER
 from bench.engine import run as engine_run
 from bench.results import FOLDER, Results, missed
@@ -21,15 +25,25 @@ app = typer.Typer(invoke_without_command=True, help=(sys.modules["bench"].__doc_
 PeerSource = Annotated[
     Path | None, typer.Option("--peer-helm-operator", help="clone of operator-sdk, or a built helm-operator")
 ]
+PeerRoot = Annotated[
+    Path | None, typer.Option("--peer-ingress-nginx", help="root file system with ingress-nginx's controller in it")
+]
 Quick = Annotated[bool, typer.Option("--quick", help="show that it works; the figures mean nothing and are not kept")]
 Seed = Annotated[int, typer.Option(help="of what is left to chance")]
 
 
 @app.callback()
-def everything(context: typer.Context, *, peer_helm_operator: PeerSource = None, quick: Quick = False) -> None:
+def everything(
+    context: typer.Context,
+    *,
+    peer_helm_operator: PeerSource = None,
+    peer_ingress_nginx: PeerRoot = None,
+    quick: Quick = False,
+) -> None:
     """Measure what the project promises, beside the programs that people use today; without a name: everything."""
     if context.invoked_subcommand is None:
         engine(peer_helm_operator=peer_helm_operator, quick=quick)
+        dataplane(peer_ingress_nginx=peer_ingress_nginx, quick=quick)
 
 
 @app.command()
@@ -42,10 +56,32 @@ def engine(
     seed: Seed = 1,
 ) -> None:
     """Measure the release engine beside operator-sdk's helm-operator; parts that are not asked for keep their rows."""
-    parts = [part for part in only.split(",") if part]
-    if unknown := set(parts) - set(ORDER):
-        raise typer.BadParameter(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(ORDER)}")
-    _run("engine", parts, peer_helm_operator, quick=quick, minutes=minutes, seed=seed)
+    parts = _chosen(only, ORDER)
+    _engine("engine", parts, peer_helm_operator, quick=quick, minutes=minutes, seed=seed)
+
+
+@app.command()
+def dataplane(
+    *,
+    peer_ingress_nginx: PeerRoot = None,
+    quick: Quick = False,
+    only: Annotated[str, typer.Option(help=f"parts, separated by commas, of {','.join(DATAPLANE_ORDER)}")] = ",".join(
+        DATAPLANE_ORDER
+    ),
+    renderers: Annotated[str, typer.Option(help="ours, separated by commas")] = ",".join(RENDERERS),
+    seed: Seed = 1,
+) -> None:
+    """Measure the gateway's data plane beside a hand-written nginx.conf and ingress-nginx; needs root."""
+    parts = _chosen(only, DATAPLANE_ORDER)
+    chosen = tuple(_chosen(renderers, RENDERERS))
+    results = _results("dataplane", DATAPLANE_ORDER, quick=quick)
+    _run(
+        results,
+        lambda: dataplane_run.run(
+            results, parts, renderers=chosen, peer_root=peer_ingress_nginx, quick=quick, seed=seed
+        ),
+        quick=quick,
+    )
 
 
 @app.command()
@@ -57,7 +93,7 @@ def soak(
     seed: Seed = 1,
 ) -> None:
     """Let changes, drift and autoscalers go on for long, and look for growth and fights."""
-    _run("soak", ["soak"], None, quick=quick, minutes=hours * 60 or minutes, seed=seed)
+    _engine("soak", ["soak"], None, quick=quick, minutes=hours * 60 or minutes, seed=seed)
 
 
 @app.command()
@@ -69,13 +105,35 @@ def docs() -> None:
 @app.command("list")
 def list_() -> None:
     """Name the benchmarks."""
-    print(f"engine  the release engine: {', '.join(ORDER)}\nsoak    a longer soak of the release engine")
+    print(f"engine     the release engine: {', '.join(ORDER)}")
+    print(f"dataplane  the gateway's data plane: {', '.join(DATAPLANE_ORDER)}")
+    print("soak       a longer soak of the release engine")
 
 
-def _run(name: str, parts: list[str], peer: Path | None, *, quick: bool, minutes: float, seed: int) -> None:
-    results = Results(name, ORDER, Path(tempfile.gettempdir()) / "bench-quick" if quick else FOLDER)
+def _chosen(text: str, known: tuple[str, ...]) -> list[str]:
+    chosen = [one for one in text.split(",") if one]
+    if unknown := set(chosen) - set(known):
+        raise typer.BadParameter(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return chosen
+
+
+def _results(name: str, order: tuple[str, ...], *, quick: bool) -> Results:
+    return Results(name, order, Path(tempfile.gettempdir()) / "bench-quick" if quick else FOLDER)
+
+
+def _engine(name: str, parts: list[str], peer: Path | None, *, quick: bool, minutes: float, seed: int) -> None:
+    results = _results(name, ORDER, quick=quick)
+    _run(
+        results,
+        lambda: engine_run.run(results, parts, peer_source=peer, quick=quick, minutes=minutes, seed=seed),
+        quick=quick,
+    )
+
+
+def _run(results: Results, measure: Callable[[], list[str]], *, quick: bool) -> None:
+    """Measure, show the whole table, and end with 1 when a part broke or a mark was missed."""
     try:
-        broken = engine_run.run(results, parts, peer_source=peer, quick=quick, minutes=minutes, seed=seed)
+        broken = measure()
     except LabError as error:
         sys.exit(f"bench: {error}")
     whole = results.load()

@@ -13,10 +13,10 @@ from lab.paths import CHECKOUT
 TARGET = CHECKOUT / "docs" / "performance.md"
 _HEAD = """# Performance
 
-Written by `python -m bench docs` from `bench/results/*.json`; `make bench PEERS=folder` measures anew. Peers are built
-from the clones in `folder` (`folder/operator-sdk`) and run on the same machine in the same run, on an API server of
-their own, taking turns with ours. Compare ratios: the absolute figures belong to one machine. "never" means not within
-the time that was given (70 s for drift); "mark" is the figure that ours has to reach.
+Written by `python -m bench docs` from `bench/results/*.json`; `make bench PEERS=folder` measures anew. Peers lie in
+`folder` (a clone in `operator-sdk`, a root file system with ingress-nginx in `ingress-root`) and run on the same
+machine in the same run, taking turns with ours. Compare ratios: the absolute figures belong to one machine. "never"
+means not within the time that was given (70 s for drift); "mark" is the figure that ours has to reach.
 """
 _ABOUT = {
     "engine": """## The release engine
@@ -24,7 +24,17 @@ _ABOUT = {
 One small chart (Deployment with no replicas, Service, ServiceAccount, ConfigMap, ClusterRole), one custom resource for
 each release, one `watches.yaml` for both operators, all else at its default. Memory and processor time include helm
 processes. The peer runs Helm in its own process and asks the API server in every period; ours starts a helm when inputs
-change, and watches otherwise. API server, etcd and controllers are real and share the processors with them.
+change, and watches otherwise. API server, etcd and controllers are real and share the processors with them; each
+operator has an API server of its own.
+""",
+    "dataplane": """## The data plane
+
+One nginx, one worker, one machine and one API server for all: the gateway as it runs in a pod (controller and
+supervised nginx), an nginx.conf that a person would write for the same routes, headers and log lines, and
+ingress-nginx's own controller in a Debian root. While throughput is measured, each has a turn in every round and a
+processor for itself, and the others are frozen; a ratio is the median over the rounds. Every Ingress has three paths
+and a Service of its own with three pods, for whose addresses one nginx answers. ingress-nginx's figures stand beside
+our dynamic renderer's, with metrics on, as it is run; in the static renderer every change is a reload.
 """,
     "soak": "## A long soak of the release engine\n",
 }

@@ -7,6 +7,7 @@ memory.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -103,6 +104,21 @@ def nginx(context: typer.Context) -> None:
     from gateway_operator.ingress.supervisor import main as supervise  # noqa: PLC0415
 
     raise typer.Exit(supervise(context.args))
+
+
+@cli.command()
+def conf(
+    run_dir: Annotated[Path, typer.Option(help="the folder that controller and nginx share")] = Path("/run/gateway"),
+    *,
+    blame: Annotated[bool, typer.Option("--blame", help="show who is behind what, and who is left out")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Show what nginx of this pod has now: files, data, and with --blame who is behind them."""
+    from gateway_operator.ingress import conf as shown  # noqa: PLC0415
+
+    found = shown.blame(run_dir) if blame else shown.describe(run_dir)
+    lines = shown.blame_lines(found) if blame else shown.lines_of(found)
+    typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(lines))
 
 
 add_commands(cli)

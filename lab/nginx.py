@@ -6,6 +6,7 @@ dynamic loader, so neither a chroot nor a matching host library is needed. Two p
 wrapper sets.
 """
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from lab.debian import SUITE, derived_root
 from lab.errors import LabError
 from lab.paths import cache
 
-PACKAGES = ["nginx-light", "libnginx-mod-http-lua", "libnginx-mod-stream"]
+PACKAGES = ["nginx-light", "libnginx-mod-http-lua", "libnginx-mod-stream", "lua-cjson"]
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 WRAPPER = """\
@@ -22,7 +23,8 @@ WRAPPER = """\
 # nginx of Debian {suite}, run by that release's own loader
 root={root}
 LUA_PATH="${{LUA_PATH:-$root/usr/share/lua/5.1/?.lua;$root/usr/share/lua/5.1/?/init.lua;$root/usr/share/luajit-2.1/?.lua;;}}"
-export LUA_PATH
+LUA_CPATH="${{LUA_CPATH:-$root/{libraries}/lua/5.1/?.so;;}}"
+export LUA_PATH LUA_CPATH
 exec "$root/usr/lib64/ld-linux-x86-64.so.2" --argv0 nginx --library-path "$root/{libraries}" "$root/usr/sbin/nginx" "$@"
 """
 
@@ -34,7 +36,7 @@ def nginx() -> Path:
         return _chosen(chosen)
     root = _root()
     text = WRAPPER.format(suite=SUITE, root=root, libraries=LIBRARIES)
-    wrapper = cache() / "bin" / f"nginx-{SUITE}"
+    wrapper = cache() / "bin" / root.name
     if not wrapper.exists() or wrapper.read_text() != text:
         wrapper.parent.mkdir(parents=True, exist_ok=True)
         aside = wrapper.with_name(f".{wrapper.name}.{os.getpid()}")
@@ -52,7 +54,9 @@ def modules() -> Path:
 
 
 def _root() -> Path:
-    return derived_root("nginx", PACKAGES)
+    """The folder's name depends on the packages, so that a cache from before a change isn't taken for the new one."""
+    digest = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:8]
+    return derived_root(f"nginx-{digest}", PACKAGES)
 
 
 def _chosen(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""How many CPUs this container may use: nginx counts the node's cores, and a worker for each of them wastes memory."""
+"""What this container may use: nginx counts the node's cores, and a worker for each of them wastes memory."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import math
 import os
 from pathlib import Path
 
+UNLIMITED = 1 << 60  # version 1 says "no limit" with a number about this large
+
 
 def available_cpus(root: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the cgroup's CPU quota, rounded up, and never more than the scheduler gives; at least 1."""
     cores = len(os.sched_getaffinity(0))
     quota = _quota_v2(root) or _quota_v1(root)
     return max(1, min(cores, math.ceil(quota))) if quota else cores
+
+
+def available_memory(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the cgroup's memory limit in bytes; 0 when there is none."""
+    text = (_read(root / "memory.max") or _read(root / "memory/memory.limit_in_bytes")).strip()
+    return int(text) if text.isdigit() and int(text) < UNLIMITED else 0
 
 
 def _quota_v2(root: Path) -> float | None:

@@ -79,14 +79,20 @@ class Children:
 
 def child_pids(parent: int) -> list[int]:
     """Return the living children of a process."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError):
-                state, ppid = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if int(ppid) == parent and state != "Z":
-                    found.append(int(entry.name))
-    return found
+    try:
+        threads = list(Path(f"/proc/{parent}/task").iterdir())
+        listed = {int(pid) for thread in threads for pid in (thread / "children").read_text().split()}
+    except OSError:  # a kernel without this list, or the process is gone
+        listed = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+    return sorted(pid for pid in listed if _parent(pid) == parent)
+
+
+def _parent(pid: int) -> int:
+    """Return the parent of a living process; 0 for a zombie or none."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        return int(parent) if state != "Z" else 0
+    return 0
 
 
 def listeners(pid: int) -> dict[str, str]:

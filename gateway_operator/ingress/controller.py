@@ -1,7 +1,7 @@
 """The loop: changes gather while a pass is at work, then one pass brings nginx to what the objects say now.
 
-A pass is snapshot → graph → plan → text → test, swap, reload; it does nothing when the bytes are the same. Whatever
-fails leaves the last good configuration in place, and the loop tries again.
+A pass is snapshot → graph → plan → files and data → nginx; it does nothing when nginx has them. Whatever fails leaves
+the last good configuration in place, and the loop tries again.
 """
 
 from __future__ import annotations
@@ -9,41 +9,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
-from gateway_operator.ingress.certificates import self_signed
+from gateway_operator.ingress.applied import Applied, AppliedState
+from gateway_operator.ingress.bringing import Bringing, Brought
+from gateway_operator.ingress.building import LEAST_MEMORY, Building, Built, machine_of, most_memory
+from gateway_operator.ingress.culprits import Culprits
+from gateway_operator.ingress.data_socket import DataError
+from gateway_operator.ingress.delivery import Delivery
 from gateway_operator.ingress.events import Reporter
-from gateway_operator.ingress.graph import Graph, GraphBuilder
+from gateway_operator.ingress.gate import Hole, open_holes, problem_of
+from gateway_operator.ingress.gateway_config import GatewayConfig
 from gateway_operator.ingress.metrics import Metrics
+from gateway_operator.ingress.notes import Notes
 from gateway_operator.ingress.options import IngressOptions
 from gateway_operator.ingress.plan import Machine
-from gateway_operator.ingress.planner import Compiled, GatewayConfig, compile_plan, read_config
 from gateway_operator.ingress.problems import Problem, Ref
-from gateway_operator.ingress.quarantine import Quarantine, blame, find_by_halving
-from gateway_operator.ingress.render.static import Rendered, render
+from gateway_operator.ingress.quarantine import Quarantine
 from gateway_operator.ingress.snapshot import Snapshot
 from gateway_operator.ingress.sources import Sources
-from gateway_operator.ingress.supervised import GenerationRefused, Supervised, SupervisorAway, generation_name
+from gateway_operator.ingress.supervised import GenerationRefused, NginxStatus, Supervised, SupervisorAway
 from gateway_operator.telemetry import get_logger
 
 log = get_logger(__name__)
 
-QUIET = 0.1  # a burst of changes is over when nothing came for this long
-LONGEST_WAIT = 0.5
-BETWEEN_RELOADS = 1.0  # draining workers keep their memory: reloads must not pile up
+QUIET, LONGEST_WAIT = 0.1, 0.5  # s; where every change is a reload, bursts are waited for
+QUIET_DATA, LONGEST_WAIT_DATA = 0.008, 0.05
 RETRY_AFTER = 1.0
 CHECK_EVERY = 10.0
 MOST_QUARANTINED_AT_ONCE = 20
-
-
-@dataclass(frozen=True)
-class Built:
-    """One finished build, ready to be written."""
-
-    graph: Graph
-    config: GatewayConfig
-    compiled: Compiled
-    rendered: Rendered
 
 
 class Controller:
@@ -57,15 +50,18 @@ class Controller:
         self._supervised = supervised
         self._reporter = reporter
         self._metrics = metrics
-        self._builder = GraphBuilder(
-            default_backend=options.default_backend_service, default_certificate=options.default_ssl_certificate
-        )
-        self._fake = self_signed()
+        self._building = Building(options)
         self._quarantine = Quarantine()
-        self._refused_config: tuple[dict[str, str], str] | None = None
+        self._culprits = Culprits(self._building, supervised, self._quarantine)
+        self.delivery = Delivery(options.run_dir)
+        self._bringing = Bringing(supervised, self.delivery)
+        self._notes = Notes(options.run_dir)
+        self._data_size = LEAST_MEMORY
+        self._dynamic = False
+        self._life = ""
+        self._holes: tuple[Hole, ...] = ()
         self._wake = asyncio.Event()
-        self._last_reload = 0.0
-        self.applied = ""
+        self.state = AppliedState()
         self.config: GatewayConfig | None = None
         self.on_pass: Callable[[], None] = lambda: None
 
@@ -75,6 +71,11 @@ class Controller:
 
     async def run(self) -> None:
         """Run passes until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for part in (self._loop(), self._watch_nginx(), self.delivery.keep_saving(), self._notes.keep_writing()):
+                group.create_task(part)
+
+    async def _loop(self) -> None:
         await self._sources.synced()
         self._wake.set()
         while True:
@@ -83,8 +84,8 @@ class Controller:
             try:
                 await self._pass()
                 self.on_pass()
-            except SupervisorAway as error:
-                log.warning("nginx can't be asked now", error=str(error))
+            except (SupervisorAway, DataError, OSError) as error:
+                log.warning("nginx can't be brought to the newest state now", error=str(error))
                 await self._again()
             except GenerationRefused as error:
                 self._say_refused(error)
@@ -97,90 +98,110 @@ class Controller:
         await asyncio.sleep(RETRY_AFTER)
         self._wake.set()
 
+    async def _watch_nginx(self) -> None:
+        """Look at once when nginx was started anew: it may lack the newest data."""
+        while True:
+            try:
+                nginx = await self._supervised.wait_for_another_life(self._life)
+            except (SupervisorAway, GenerationRefused):
+                await asyncio.sleep(RETRY_AFTER)
+                continue
+            if nginx.life != self._life:
+                self._life = nginx.life
+                self._wake.set()
+
     async def _batch(self) -> None:
-        """Wait for a change and for the burst's end, and keep reloads apart; now and then look without a change."""
+        """Wait for a change and for the burst's end; now and then look without a change."""
         try:
             async with asyncio.timeout(CHECK_EVERY):  # wait_for of Python 3.11 may swallow a cancellation
                 await self._wake.wait()
         except TimeoutError:
             return
-        ends = time.monotonic() + LONGEST_WAIT
+        quiet, longest = (QUIET_DATA, LONGEST_WAIT_DATA) if self._dynamic else (QUIET, LONGEST_WAIT)
+        ends = time.monotonic() + longest
         while time.monotonic() < ends:
             self._wake.clear()
             try:
-                async with asyncio.timeout(QUIET):
+                async with asyncio.timeout(quiet):
                     await self._wake.wait()
             except TimeoutError:
                 break
-        await asyncio.sleep(max(0.0, self._last_reload + BETWEEN_RELOADS - time.monotonic()))
+        if not self._dynamic:
+            await asyncio.sleep(self._bringing.until_next_reload())
 
     async def _pass(self) -> None:
         nginx = await self._supervised.status()
-        machine = Machine(
-            self._options.http_port,
-            self._options.https_port,
-            self._options.status_port,
-            nginx.ipv6,
-            nginx.cpus,
-            nginx.nginx_version,
-        )
-        built = await self._apply(self._sources.snapshot(), machine, nginx.current)
+        self._look_for_holes(nginx)
+        machine = machine_of(self._options, nginx, self._data_size)
+        self._dynamic = bool(machine.lua)
+        built, brought = await self._apply(machine, nginx)
         self.config = built.config
-        self._metrics.set_orphans(built.graph.orphans)
-        self._metrics.set_expiries(built.graph.expiries)
-        held = self._quarantine.problems
-        self._metrics.quarantined.set(len(held))
-        self._reporter.report([*built.graph.problems, *built.config.problems, *held])
+        self._note(built, brought)
+        if brought.wait:
+            asyncio.get_running_loop().call_later(brought.wait, self._wake.set)
+        problems = [*built.problems, *self._quarantine.problems]
+        problems += [problem_of(self._config_ref(), self._holes)] if self._holes else []
+        problems += [self._is_full(machine, brought.full)] if brought.full else []
+        self._reporter.report(problems)
+        self._notes.take(built.compiled.index, self._quarantine.told())
 
-    async def _apply(self, snapshot: Snapshot, machine: Machine, current: str | None) -> Built:
-        """Bring nginx to the snapshot; Ingresses that it refuses are put aside one by one."""
-        for _ in range(MOST_QUARANTINED_AT_ONCE):
-            left_out = self._quarantine.left_out(snapshot.ingresses)
-            built = await asyncio.to_thread(self._build, snapshot, machine, left_out)
-            name = generation_name(built.rendered.files)
-            if name == current == self.applied:
-                return built
+    def _note(self, built: Built, brought: Brought) -> None:
+        """Say in state and metrics what nginx has now."""
+        self._data_size = max(self._data_size, built.compiled.plan.machine.data_size)
+        if brought.generation:
+            has_data = bool(built.rendered.data)
+            version, digest = (self.delivery.version, self.delivery.digest) if has_data else (0, "")
+            self.state.set(Applied(brought.generation, version, digest, len(built.graph.hosts) - 1))
+        self._metrics.take_pass(built.graph, len(self._quarantine.problems), self.state.now)
+        self._metrics.data_full.set(bool(brought.full))
+        if brought.reload_milliseconds is not None:
+            self._metrics.reloaded(brought.reload_milliseconds)
+
+    async def _build(self, snapshot: Snapshot, machine: Machine) -> Built:
+        left_out = self._quarantine.left_out(snapshot.ingresses)
+        return await asyncio.to_thread(self._building.build, snapshot, machine, self._config_ref(), left_out)
+
+    async def _apply(self, machine: Machine, nginx: NginxStatus) -> tuple[Built, Brought]:
+        """Bring nginx to what is known now; Ingresses that it refuses are put aside one by one."""
+        snapshot = self._sources.snapshot()
+        built = await self._build(snapshot, machine)
+        if await self._sources.follow(built.graph):  # what Ingresses name elsewhere is there now, or was waited for
+            snapshot = self._sources.snapshot()
+            built = await self._build(snapshot, machine)
+        return await self._bring(snapshot, built, nginx)
+
+    async def _bring(self, snapshot: Snapshot, built: Built, nginx: NginxStatus) -> tuple[Built, Brought]:
+        ref, machine = self._config_ref(), built.compiled.plan.machine
+        for attempt in range(MOST_QUARANTINED_AT_ONCE):
+            at_once = bool(attempt) or not self.state.now.generation or not self._dynamic
             try:
-                await self._take(name, built)
+                return built, await self._bringing.bring(built, nginx, at_once=at_once)
             except GenerationRefused as refused:
-                self._metrics.errors.inc()
-                self._metrics.reload_ok.set(0)
-                if refused.stage != "test" or not await self._put_aside(snapshot, machine, built, refused.stderr):
+                self._metrics.refused()
+                if refused.stage != "test" or not await self._culprits.put_aside(
+                    snapshot, machine, ref, built, refused.stderr
+                ):
                     raise
-            else:
-                return built
+                built = await self._build(snapshot, machine)
         raise SupervisorAway("too many Ingresses are refused at once; the rest is tried in the next pass")
 
-    async def _take(self, name: str, built: Built) -> None:
-        await asyncio.to_thread(self._supervised.write, built.rendered.files, built.compiled.index)
-        began = time.monotonic()
-        await self._supervised.apply(name)
-        self._last_reload = time.monotonic()
-        nginx = await self._supervised.status()
-        keep = {name, nginx.current or name, nginx.last_good or name}
-        await asyncio.to_thread(self._supervised.prune, keep)
-        self.applied = name
-        self._metrics.success.inc()
-        self._metrics.reload_ok.set(1)
-        self._metrics.reload_time.set_to_current_time()
-        self._metrics.config_hash.set(int(name.removeprefix("gen-")[:12], 16))
-        took = round(1000 * (self._last_reload - began))
-        log.info("configuration applied", generation=name, hosts=len(built.graph.hosts) - 1, milliseconds=took)
+    def _look_for_holes(self, nginx: NginxStatus) -> None:
+        holes = open_holes(nginx.nginx_version, nginx.package_version)
+        if holes != self._holes:
+            self._holes = holes
+            self._metrics.known_holes.set(len(holes))
+            version = nginx.package_version or ".".join(map(str, nginx.nginx_version))
+            log.warning("nginx has known holes", version=version, holes=[hole.name for hole in holes])
 
-    def _build(self, snapshot: Snapshot, machine: Machine, left_out: frozenset[str]) -> Built:
-        config = self._read_config(snapshot)
-        graph = self._builder.build(snapshot, strict_paths=config.strict_paths, left_out=left_out)
-        compiled = compile_plan(graph, config, machine, self._fake)
-        return Built(graph, config, compiled, render(compiled.plan))
-
-    def _read_config(self, snapshot: Snapshot) -> GatewayConfig:
-        ref = self._config_ref()
-        if self._refused_config is None or self._refused_config[0] != snapshot.config:
-            self._refused_config = None
-            return read_config(snapshot.config, ref)
-        message = f"nginx refuses this configuration; the defaults are used until it changes: {self._refused_config[1]}"
-        problem = Problem(ref, "InvalidConfig", "data", message)
-        return replace(read_config({}, ref), problems=(problem,))
+    def _is_full(self, machine: Machine, key: str) -> Problem:
+        """Ask for more memory from the next pass on, and say that it lacks now."""
+        size = self._data_size
+        self._data_size = min(2 * size, most_memory(machine.memory))
+        if self._data_size > size:
+            self._wake.set()
+        log.error("nginx has no memory for more data", key=key, bytes=size)
+        message = f"nginx's memory for data ({size >> 20} MiB) has no room for {key}; the last good data serves"
+        return Problem(self._config_ref(), "DataMemoryFull", "", message)
 
     def _config_ref(self) -> Ref:
         obj = self._sources.config_object
@@ -189,36 +210,12 @@ class Controller:
         namespace, _, name = self._options.configmap.partition("/")
         return Ref("ConfigMap", namespace, name, "", "v1")
 
-    async def _put_aside(self, snapshot: Snapshot, machine: Machine, built: Built, stderr: str) -> bool:
-        """Find who made nginx refuse, and leave that out; False when nobody is found."""
-        uids = {obj["metadata"].get("uid", ""): obj for obj in snapshot.ingresses}
-        guilty = blame(built.compiled, built.rendered, stderr)
-        if not guilty and snapshot.config and self._refused_config is None:
-            self._refused_config = (dict(snapshot.config), stderr[-300:])
-            return True
-
-        async def fails_with_only(kept: frozenset[str]) -> bool:
-            trial = await asyncio.to_thread(self._build, snapshot, machine, frozenset(uids) - kept)
-            name = await asyncio.to_thread(self._supervised.write, trial.rendered.files, trial.compiled.index)
-            try:
-                await self._supervised.test(name)
-            except GenerationRefused:
-                return True
-            return False
-
-        if not guilty:
-            guilty = await find_by_halving(sorted(uids), fails_with_only)
-            self._refused_config = None if guilty else self._refused_config  # the ConfigMap was not to blame
-        if not guilty:
-            return False
-        log.error("nginx refuses an Ingress, it is left out", ingress=str(Ref.of(uids[guilty], "", "")), stderr=stderr)
-        self._quarantine.hold(uids[guilty], stderr)
-        return True
-
     async def why_not_ready(self) -> str:
         """Return why the gateway can't get traffic; "" when it can."""
-        if not self.applied:
+        if not self.state.now.generation:
             return f"no configuration is verified yet {self._sources.waiting_for}".strip()
+        if self._holes and self._options.refuse_known_holes:
+            return f"nginx has known holes: {', '.join(hole.name for hole in self._holes)}"
         try:
             async with asyncio.timeout(1):
                 nginx = await self._supervised.status()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+from gateway_operator.crds.regex_types import regex
+
 MAX_HOST = 253
 MAX_PATH = 1024
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -17,6 +19,8 @@ _HOST = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 _STRICT_PATH = re.compile(r"/[A-Za-z0-9._\-/]*")
 _LOOSE_PATH = re.compile(r"/([A-Za-z0-9._~\-/!&()*+,:=@]|%[0-9A-Fa-f]{2})*")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\"'\\;{}$#`<>|^]")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_PORT = re.compile(r"[a-z0-9-]{1,63}")
 _VHOST = re.compile(rf"{_LABEL}(\.{_LABEL})*(:[1-9]\d{{0,4}})?")
 
 
@@ -52,6 +56,30 @@ def path(value: str, *, strict: bool) -> str:
     if _UNSAFE.search(decoded):
         raise FieldError(f"{shown(value)} hides a character behind %XX that paths must not hold")
     return decoded
+
+
+def regex_path(value: str, *, literal: bool) -> str:
+    """Check a path that is a regular expression, matched from the start; `literal` ones have their dots escaped."""
+    if not value.startswith("/"):
+        raise FieldError(f"{shown(value)} is no path that can be served: it must start with /")
+    try:
+        return regex(value.replace(".", "\\.") if literal else value)
+    except ValueError as error:
+        raise FieldError(f"{shown(value)} is no path that can be served: it {error}") from None
+
+
+def name(value: object) -> str:
+    """Check the name of a Service; the API server takes no other."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise FieldError(f"{shown(str(value))} is no name of a Service")
+    return value
+
+
+def port(value: object) -> str:
+    """Check a port's name or number."""
+    if not _PORT.fullmatch(str(value)):
+        raise FieldError(f"{shown(str(value))} is no name or number of a port")
+    return str(value)
 
 
 def virtual_host(value: str) -> str:

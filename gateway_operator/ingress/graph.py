@@ -1,255 +1,252 @@
-"""All Ingresses folded into hosts: conflicts settled, certificates chosen, backends resolved, every fault named.
+"""All Ingresses folded into hosts, and only those hosts folded anew that a change concerns.
 
-The rules are upstream's (oldest wins; exact beats wildcard; a missing certificate means the default one), and the
-unit is the host: `_host` builds one host from the Ingresses that name it and nothing else.
+The unit is the host: `host_fold` builds one from the Ingresses that name it. An index leads from each Secret, ConfigMap
+and backend to the hosts that asked for it; a host that nothing concerns keeps its identical object, so the steps after
+this one can tell by identity what changed. A full build is the same fold with everything new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import bisect
+from collections.abc import Iterable
+from dataclasses import replace
 
-from gateway_operator.ingress import endpoints
-from gateway_operator.ingress.certificates import CertificateError, Pair, load_secret
-from gateway_operator.ingress.memo import Memo
-from gateway_operator.ingress.parse import BackendRef, IngressRules, PathRule, TlsEntry, parse_ingress
-from gateway_operator.ingress.plan import Endpoint
+from gateway_operator.ingress.certificates import Pair
+from gateway_operator.ingress.endpoints import FIRST_PORT, BackendKey, Resolved
+from gateway_operator.ingress.gateway_config import GatewayConfig, read_config
+from gateway_operator.ingress.graph_types import Backend, Graph, Host, HostRoute, HostTls
+from gateway_operator.ingress.host_fold import Claim, Folded, fold_host
+from gateway_operator.ingress.lookup import Lookup, Need, World
+from gateway_operator.ingress.memo import Gathered, changed
+from gateway_operator.ingress.names_claimed import NameClaims
+from gateway_operator.ingress.parse import IngressRules, parse_ingress
+from gateway_operator.ingress.ports import read_ports
 from gateway_operator.ingress.problems import Problem, Ref
-from gateway_operator.ingress.snapshot import Key, Snapshot
+from gateway_operator.ingress.references import backend_of
+from gateway_operator.ingress.snapshot import Key, Object, Snapshot
 
+__all__ = ["Backend", "Graph", "GraphBuilder", "Host", "HostRoute", "HostTls"]
 
-@dataclass(frozen=True)
-class Backend:
-    """A Service's port with the addresses that serve it now."""
-
-    namespace: str
-    service: str
-    port: str
-    endpoints: tuple[Endpoint, ...]
-
-
-@dataclass(frozen=True)
-class HostRoute:
-    """One path of a host and the Ingress that won it."""
-
-    path: str
-    exact: bool
-    backend: Backend
-    rules: IngressRules
-
-
-@dataclass(frozen=True)
-class HostTls:
-    """The host answers TLS; without a pair with the default certificate."""
-
-    rules: IngressRules
-    pair: Pair | None
-
-
-@dataclass(frozen=True)
-class Host:
-    """Everything that is served under one host; `fallback` takes what no route matches."""
-
-    name: str
-    routes: tuple[HostRoute, ...]
-    tls: HostTls | None
-    fallback: HostRoute | None
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The validated whole. `orphans` counts backends by what they lack, for the metric."""
-
-    hosts: tuple[Host, ...]
-    default_backend: Backend | None
-    default_pair: Pair | None
-    problems: tuple[Problem, ...]
-    orphans: tuple[tuple[str, str, str], ...]
-    expiries: tuple[tuple[str, str, str, float], ...]
+_NO_CONFIG = Ref("ConfigMap", "", "", "", "v1")
 
 
 class GraphBuilder:
     """Folds snapshots into graphs; it keeps what it learned of unchanged objects between passes."""
 
-    def __init__(self, *, default_backend: str = "", default_certificate: str = "") -> None:
+    def __init__(self, *, default_backend: str = "", default_certificate: str = "", passthrough: bool = False) -> None:
         self._default_backend = _key(default_backend)
         self._default_certificate = _key(default_certificate)
-        self._parse = {strict: Memo[IngressRules](_parser(strict_paths=strict)) for strict in (True, False)}
-        self._load = Memo[Pair | CertificateError](_load)
+        self._passthrough = passthrough
+        self._state = _State(read_config({}, _NO_CONFIG), passthrough=passthrough)
 
-    def build(self, snapshot: Snapshot, *, strict_paths: bool = True, left_out: frozenset[str] = frozenset()) -> Graph:
-        """Build the graph; Ingresses whose UIDs are in `left_out` are treated as absent."""
-        parse = self._parse[strict_paths]
-        rules = sorted((parse(obj) for obj in snapshot.ingresses), key=lambda item: item.age_key)
-        fold = _Fold(snapshot, self._load)
-        fold.problems.extend(problem for item in rules for problem in item.problems)
-        graph = fold.graph(
-            [item for item in rules if item.ref.uid not in left_out], self._default_backend, self._default_certificate
-        )
-        for memo in self._parse.values():
-            memo.sweep()
-        self._load.sweep()
-        return graph
+    def build(
+        self, snapshot: Snapshot, *, config: GatewayConfig | None = None, left_out: frozenset[str] = frozenset()
+    ) -> Graph:
+        """Build the graph; Ingresses whose UIDs are in `left_out` are treated as absent.
 
-
-class _Fold:
-    """One fold over one snapshot: the lists that grow while hosts are built."""
-
-    def __init__(self, snapshot: Snapshot, load: Memo[Pair | CertificateError]) -> None:
-        self.snapshot = snapshot
-        self.load = load
-        self.problems: list[Problem] = []
-        self.orphans: set[tuple[str, str, str]] = set()
-        self.expiries: set[tuple[str, str, str, float]] = set()
-        self.backends: dict[tuple[str, BackendRef], tuple[Backend, endpoints.BackendError | None]] = {}
-
-    def graph(self, ingresses: Sequence[IngressRules], backend: Key | None, certificate: Key | None) -> Graph:
-        by_host: dict[str, list[IngressRules]] = {"": []}
-        for rules in ingresses:
-            for host in rules.hosts or ("",):
-                by_host.setdefault(host, []).append(rules)
-        hosts = tuple(self._host(name, by_host[name]) for name in sorted(by_host))
-        default_backend = self._default_backend(backend)
-        pair = self._pair_of(certificate) if certificate else None
+        `config` is what the ConfigMap says; without it that of the snapshot is read.
+        """
+        config = config or read_config(snapshot.config, _NO_CONFIG, snapshot.configmaps)
+        if config != self._state.config:
+            self._state = _State(config, passthrough=self._passthrough)
+        state = self._state
+        state.take(snapshot, left_out)
+        problems: list[Problem] = []
+        ports, needed = read_ports(snapshot, state.world, problems)
+        backend = self._backend(needed)
+        pair = self._pair(snapshot)
+        state.sweep(needed)
         return Graph(
-            hosts,
-            default_backend,
-            pair if isinstance(pair, Pair) else None,
-            tuple(sorted(set(self.problems))),
-            tuple(sorted(self.orphans)),
-            tuple(sorted(self.expiries)),
+            state.hosts(),
+            backend,
+            pair,
+            state.problems(problems),
+            state.orphans.all(),
+            state.expiries.all(),
+            state.world.endpoints,
+            ports,
+            frozenset(name for names in state.world.names.values() for name in names),
+            frozenset(state.needs["named"].all()),
+            config.configmaps.union(state.needs["configmap"].all()),
         )
 
-    def _host(self, name: str, ingresses: Sequence[IngressRules]) -> Host:
-        winners: dict[tuple[str, bool], HostRoute] = {}
-        for rules in ingresses:
-            for path in rules.paths:
-                if path.host == name:
-                    self._claim(winners, rules, path)
-        return Host(
-            name,
-            tuple(winners[key] for key in sorted(winners)),
-            self._tls(name, ingresses) if name else None,
-            self._fallback(name, ingresses),
+    def _backend(self, needed: set[BackendKey]) -> Backend | None:
+        if self._default_backend is None:
+            return None
+        key = BackendKey(*self._default_backend, FIRST_PORT)
+        needed.add(key)
+        return backend_of(key, self._state.world.backend(key))
+
+    def _pair(self, snapshot: Snapshot) -> Pair | None:
+        key = self._default_certificate
+        secret = snapshot.secrets.get(key) if key else None
+        found = self._state.world.pairs(key, secret) if key and secret else None
+        return found if isinstance(found, Pair) else None
+
+
+class _State:
+    """What is known under one configuration."""
+
+    def __init__(self, config: GatewayConfig, *, passthrough: bool) -> None:
+        self.config = config
+        self.world = World()
+        self.folded: dict[str, Folded] = {}
+        self.orphans = Gathered[tuple[str, str, str]]()
+        self.expiries = Gathered[tuple[str, str, str, float]]()
+        self.needs = {kind: Gathered[Key]() for kind in ("named", "configmap")}
+        self._problems = Gathered[Problem]()
+        self._passthrough = passthrough
+        self._objects: dict[int, tuple[Object, IngressRules]] = {}
+        self._kept: dict[int, IngressRules] = {}
+        self._by_host: dict[str, list[IngressRules]] = {"": []}
+        self._users: dict[Need, set[str]] = {}
+        self._unused: set[BackendKey] = set()
+        self._needed: set[BackendKey] = set()
+        self._claims = NameClaims()
+        self._finished: dict[str, Host] = {}
+        self._sorted: list[str] = []
+        self._dirty: set[str] = {""}
+
+    # taking a snapshot
+
+    def take(self, snapshot: Snapshot, left_out: frozenset[str]) -> None:
+        """Compare with the last snapshot, and fold anew what differs."""
+        old, self.world.snapshot = self.world.snapshot, snapshot
+        self._compare_objects(old, snapshot)
+        self._compare_ingresses(snapshot.ingresses, left_out)
+        moved: set[str] = set()
+        for name in self._dirty:
+            moved |= self._fold(name)
+        self._dirty = set()
+        for name in self._claims.settle(self.folded.keys()) | moved:
+            self._finish(name)
+
+    def _compare_objects(self, old: Snapshot, new: Snapshot) -> None:
+        secrets = changed(old.secrets, new.secrets)
+        self.world.forget_secrets(secrets)
+        for key in secrets:
+            self._dirty |= self._users.get(("secret", key), set()) | self._users.get(("named", key), set())
+        for key in changed(old.configmaps, new.configmaps):
+            self._dirty |= self._users.get(("configmap", key), set())
+        services: set[Key] = changed(old.services, new.services)
+        slices: set[Key] = changed(old.slices, new.slices)
+        names: set[str] = changed(old.names, new.names)
+        self._resolve_again((*services, *slices, *names))
+
+    def _resolve_again(self, things: Iterable[Key | str]) -> None:
+        """Resolve what changed; its hosts are concerned only when it comes alive, dies, or fails in another way."""
+        for key in self.world.concerned(things):
+            known = self.world.backends[key]
+            self.world.forget_backend(key)
+            if _summary(self.world.backend(key)) != _summary(known):
+                self._dirty |= self._users.get(("backend", key), set())
+
+    def _compare_ingresses(self, objects: Iterable[Object], left_out: frozenset[str]) -> None:
+        """Parse what is new. Objects are told apart by identity, which holds since the old ones are kept alive."""
+        now = {id(obj): obj for obj in objects}
+        for number in [number for number in self._objects if number not in now]:
+            del self._objects[number]
+            self._problems.put(number, ())
+            self._drop(number)
+        for number in [number for number in now if number not in self._objects]:
+            obj = now[number]
+            rules = parse_ingress(obj, self.config.parse)
+            self._objects[number] = (obj, rules)
+            self._problems.put(number, rules.problems)
+        if left_out or len(self._kept) != len(self._objects):
+            for number, (_, rules) in self._objects.items():
+                if rules.ref.uid in left_out:
+                    self._drop(number)
+                elif number not in self._kept:
+                    self._add(number, rules)
+
+    def _add(self, number: int, rules: IngressRules) -> None:
+        self._kept[number] = rules
+        for host in rules.hosts or ("",):
+            bisect.insort(self._by_host.setdefault(host, []), rules, key=_age)
+            self._dirty.add(host)
+
+    def _drop(self, number: int) -> None:
+        rules = self._kept.pop(number, None)
+        for host in (rules.hosts or ("",)) if rules else ():
+            self._by_host[host] = [item for item in self._by_host[host] if item is not rules]
+            if not self._by_host[host] and host:
+                del self._by_host[host]
+            self._dirty.add(host)
+
+    # one host
+
+    def _fold(self, name: str) -> set[str]:
+        """Fold one host anew, or forget it; returns the hosts whose finished form must be made."""
+        old = self.folded.pop(name, None)
+        for need in old.needs if old else ():
+            self._users[need].discard(name)
+            if not self._users[need]:
+                del self._users[need]
+                self._unused |= {need[1]} if need[0] == "backend" else set()
+        ingresses = self._by_host.get(name)
+        if ingresses is None:
+            self._gather(name, None)
+            self._claims.put(name, ())
+            self._finished.pop(name, None)
+            self._sorted = [item for item in self._sorted if item != name] if old else self._sorted
+            return set()
+        lookup = Lookup(self.world)
+        folded = self.folded[name] = fold_host(name, ingresses, lookup, self.config, passthrough=self._passthrough)
+        for need in folded.needs:
+            self._users.setdefault(need, set()).add(name)
+        self._gather(name, folded)
+        self._claims.put(name, folded.claims)
+        if old is None:
+            bisect.insort(self._sorted, name)
+        return {name}
+
+    def _gather(self, name: str, folded: Folded | None) -> None:
+        """Keep what a host adds to the sums."""
+        self._problems.put(name, folded.problems if folded else ())
+        self.orphans.put(name, folded.orphans if folded else ())
+        self.expiries.put(name, folded.expiries if folded else ())
+        for kind, needs in self.needs.items():
+            needs.put(name, [need[1] for need in folded.needs if need[0] == kind] if folded else ())
+
+    def _finish(self, name: str) -> None:
+        """Give a host the further names that it won."""
+        folded = self.folded.get(name)
+        if folded is None:
+            return
+        won: list[Claim] = self._claims.won(folded.claims)
+        www = next((claim for claim in won if claim.www), None)
+        self._finished[name] = replace(
+            folded.host,
+            aliases=tuple(claim.name for claim in won if not claim.www),
+            www=www.name if www else "",
+            www_owner=www.rules if www else None,
         )
 
-    def _claim(self, winners: dict[tuple[str, bool], HostRoute], rules: IngressRules, path: PathRule) -> None:
-        key = (path.path, path.exact)
-        winner = winners.get(key)
-        if winner is None:
-            winners[key] = HostRoute(*key, self._backend(rules, path.backend, path.field), rules)
-        elif winner.rules.ref != rules.ref:
-            kind = "Exact" if path.exact else "Prefix"
-            message = (
-                f"{kind} path {path.path} of host {path.host or '*'} is left out: "
-                f"the older Ingress {winner.rules.ref} has it"
-            )
-            self.problems.append(Problem(rules.ref, "PathConflict", path.field, message))
+    # what is known now
 
-    def _fallback(self, name: str, ingresses: Iterable[IngressRules]) -> HostRoute | None:
-        field = "spec.defaultBackend"
-        winner: HostRoute | None = None
-        for rules in ingresses:
-            if rules.default_backend is None:
-                continue
-            if winner is None:
-                winner = HostRoute("/", False, self._backend(rules, rules.default_backend, field), rules)
-            else:
-                message = f"it is not used for host {name or '*'}: the older Ingress {winner.rules.ref} has one"
-                self.problems.append(Problem(rules.ref, "PathConflict", field, message))
-        return winner
+    def hosts(self) -> tuple[Host, ...]:
+        finished = self._finished
+        return tuple([finished[name] for name in self._sorted])
 
-    def _backend(self, rules: IngressRules, wanted: BackendRef, field: str) -> Backend:
-        key = (rules.ref.namespace, wanted)
-        if key not in self.backends:
-            self.backends[key] = self._resolve(*key)
-        backend, error = self.backends[key]
-        if error is not None:
-            self.problems.append(Problem(rules.ref, error.reason, field, f"{error}; requests get 503"))
-        if not backend.endpoints:
-            kind = "no-service" if error is not None else "no-endpoint"
-            self.orphans.add((rules.ref.namespace, rules.ref.name, kind))
-        return backend
+    def problems(self, more: Iterable[Problem]) -> tuple[Problem, ...]:
+        extra = set(more) | self._claims.problems
+        return tuple(sorted(extra | set(self._problems.all()))) if extra else self._problems.all()
 
-    def _resolve(self, namespace: str, wanted: BackendRef) -> tuple[Backend, endpoints.BackendError | None]:
-        error = None
-        found: tuple[Endpoint, ...] = ()
-        try:
-            found = endpoints.resolve(self.snapshot, namespace, wanted)
-        except endpoints.BackendError as caught:
-            error = caught
-        return Backend(namespace, wanted.service, wanted.port, found), error
-
-    def _default_backend(self, key: Key | None) -> Backend | None:
-        if key is None:
-            return None
-        ports = (self.snapshot.services.get(key, {}).get("spec") or {}).get("ports") or ()
-        wanted = BackendRef(key[1], str(ports[0]["port"]) if ports else "")
-        return self._resolve(key[0], wanted)[0]
-
-    def _tls(self, host: str, ingresses: Iterable[IngressRules]) -> HostTls | None:
-        """Choose the certificate: the oldest Ingress whose `tls` has the host, else whose certificates cover it."""
-        for rules in ingresses:
-            entry = _entry_for(host, rules.tls)
-            if entry is not None:
-                return HostTls(rules, self._pair(host, rules, entry))
-            for candidate in rules.tls:
-                pair = self._pair_of((rules.ref.namespace, candidate.secret)) if candidate.secret else None
-                if isinstance(pair, Pair) and pair.covers(host):
-                    self._expires(host, rules, candidate, pair)
-                    return HostTls(rules, pair)
-        return None
-
-    def _pair(self, host: str, rules: IngressRules, entry: TlsEntry) -> Pair | None:
-        if not entry.secret:
-            return None
-        found = self._pair_of((rules.ref.namespace, entry.secret))
-        if isinstance(found, Pair) and found.covers(host):
-            self._expires(host, rules, entry, found)
-            return found
-        name = f"Secret {entry.secret}"
-        if found is None:
-            why = f"there is no {name} of type kubernetes.io/tls in namespace {rules.ref.namespace}"
-        elif isinstance(found, CertificateError):
-            why = f"{name} can't be used: {found}"
-        else:
-            why = f"the certificate in {name} is not for {host}"
-        message = f"{why}; {host} is served with the default certificate"
-        self.problems.append(Problem(rules.ref, "InvalidCertificate", f"{entry.field}.secretName", message))
-        if found is not None:
-            self.problems.append(
-                Problem(_secret_ref(self.snapshot, rules, entry), "InvalidCertificate", "data", message)
-            )
-        return None
-
-    def _pair_of(self, key: Key) -> Pair | CertificateError | None:
-        secret = self.snapshot.secrets.get(key)
-        return None if secret is None else self.load(secret)
-
-    def _expires(self, host: str, rules: IngressRules, entry: TlsEntry, pair: Pair) -> None:
-        self.expiries.add((host, rules.ref.namespace, entry.secret, pair.expires))
+    def sweep(self, needed: set[BackendKey]) -> None:
+        """Forget backends that nobody uses any more."""
+        for key in (self._unused | self._needed) - needed:
+            if ("backend", key) not in self._users:
+                self.world.forget_backend(key)
+        self._unused, self._needed = set(), needed
 
 
-def _entry_for(host: str, entries: Iterable[TlsEntry]) -> TlsEntry | None:
-    wildcard = "*." + host.partition(".")[2]
-    exact = next((entry for entry in entries if host in entry.hosts), None)
-    return exact or next((entry for entry in entries if wildcard in entry.hosts), None)
+def _age(rules: IngressRules) -> tuple[str, str]:
+    return rules.age_key
 
 
-def _secret_ref(snapshot: Snapshot, rules: IngressRules, entry: TlsEntry) -> Ref:
-    return Ref.of(snapshot.secrets[(rules.ref.namespace, entry.secret)], "Secret", "v1")
-
-
-def _load(secret: Mapping[str, Any]) -> Pair | CertificateError:
-    try:
-        return load_secret(secret)
-    except CertificateError as error:
-        return error
-
-
-def _parser(*, strict_paths: bool) -> Callable[[Mapping[str, Any]], IngressRules]:
-    return lambda obj: parse_ingress(obj, strict_paths=strict_paths)
+def _summary(found: Resolved) -> tuple[bool, str, str, str]:
+    return bool(found.endpoints), found.port, found.reason, found.error
 
 
 def _key(reference: str) -> Key | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -16,10 +17,13 @@ from aiohttp import web
 
 from gateway_operator import __version__
 from gateway_operator.errors import ApiError, ConfigError
+from gateway_operator.ingress.admission.role import Admission
 from gateway_operator.ingress.controller import Controller
 from gateway_operator.ingress.events import Reporter
 from gateway_operator.ingress.metrics import Metrics
 from gateway_operator.ingress.options import IngressOptions
+from gateway_operator.ingress.parse import ParseRules
+from gateway_operator.ingress.scrape import Scrape
 from gateway_operator.ingress.server import make_app
 from gateway_operator.ingress.sources import Sources
 from gateway_operator.ingress.status import StatusWriter
@@ -51,9 +55,20 @@ class Role:
         supervised = Supervised(options.run_dir, status_port=options.status_port)
         self._controller = Controller(options, self._sources, supervised, self._reporter, self._metrics)
         self._controller.on_pass = self._passed
+        self._scrape = Scrape(options.status_port, supervised, self._controller.delivery)
         self._status = StatusWriter(api, options, self._sources)
+        self._admission = self._make_admission() if options.validating_webhook else None
         self._leads = False
+        self._frozen = False
         self._draining = asyncio.Event()
+
+    def _make_admission(self) -> Admission:
+        def rules() -> ParseRules:
+            config = self._controller.config
+            return ParseRules() if config is None else config.parse
+
+        registry = self._metrics.registry
+        return Admission(self._api, self._options, self._sources, registry, parse_rules=rules)
 
     def _changed(self) -> None:
         self._controller.wake()
@@ -61,6 +76,9 @@ class Role:
 
     def _passed(self) -> None:
         """Take from a pass what the status needs of the ConfigMap."""
+        if not self._frozen:
+            self._frozen = True
+            gc.freeze()  # what the first pass made mostly stays: looking through it again and again costs 100 ms each
         config = self._controller.config
         if config is not None and config.status_excluded != self._status.excluded:
             self._status.excluded = config.status_excluded
@@ -71,7 +89,7 @@ class Role:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._draining.set)
-        runner = web.AppRunner(make_app(self._options, self._metrics, self._why_not_ready), access_log=None)
+        runner = web.AppRunner(self._app(), access_log=None)
         await runner.setup()
         try:
             await self._open_port(runner)
@@ -81,6 +99,15 @@ class Role:
             await runner.cleanup()
         return 0
 
+    def _app(self) -> web.Application:
+        return make_app(
+            self._options,
+            self._metrics,
+            self._controller.state,
+            why_not_ready=self._why_not_ready,
+            numbers=self._scrape.numbers,
+        )
+
     def _work(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         parts = {
             "sources": self._sources.run(),
@@ -88,6 +115,8 @@ class Role:
             "events": self._recorder.run(),
             "election": self._elect(),
         }
+        if self._admission:
+            parts["admission"] = self._admission.run()
         return [group.create_task(part, name=name) for name, part in parts.items()]
 
     async def _stop_when_drained(self, work: list[asyncio.Task[None]]) -> None:
@@ -99,6 +128,7 @@ class Role:
                 async with asyncio.timeout(LAST_WRITES):
                     await self._status.release_all()
         await _end(work)
+        await self._controller.delivery.save()
 
     async def _open_port(self, runner: web.AppRunner) -> None:
         host = self._options.healthz_host or None
@@ -110,7 +140,10 @@ class Role:
             ) from error
 
     async def _why_not_ready(self) -> str:
-        return "draining" if self._draining.is_set() else await self._controller.why_not_ready()
+        if self._draining.is_set():
+            return "draining"
+        waits = self._admission.why_not_ready() if self._admission else ""
+        return waits or await self._controller.why_not_ready()
 
     async def _elect(self) -> None:
         """Lead when elected; every replica serves traffic whether it leads or not."""
@@ -136,6 +169,12 @@ class Role:
         return found if found and found["metadata"]["namespace"] == self._options.pod_namespace else None
 
     async def _lead(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            if self._admission:
+                group.create_task(self._admission.lead())
+            await self._lead_gateway()
+
+    async def _lead_gateway(self) -> None:
         await self._sources.synced()
         while self._controller.config is None:  # the ConfigMap says which namespaces aren't ours  # noqa: ASYNC110
             await asyncio.sleep(0.05)

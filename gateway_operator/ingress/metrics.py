@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-PREFIX = "nginx_ingress_controller"
+from gateway_operator.ingress.applied import Applied
+from gateway_operator.ingress.data_socket import DataStatus
+from gateway_operator.ingress.exposition import family, labels
+from gateway_operator.ingress.graph_types import Graph
+from gateway_operator.ingress.request_metrics import PREFIX, request_text
+from gateway_operator.ingress.supervised import NginxStatus
+
+_COUNTED = {
+    "success": "Configurations that nginx took",
+    "errors": "Configurations that nginx did not take",
+    "nginx_reloads_total": "Reloads that were proven",
+    "nginx_reload_errors_total": "Configurations that nginx refused, or that never served",
+}
 _LABELS = ("controller_class", "controller_namespace", "controller_pod")
 
 
@@ -24,21 +38,15 @@ class Metrics:
         self.reload_time = self._gauge(
             "config_last_reload_successful_timestamp_seconds", "When a configuration was last taken"
         )
-        self.success = self._counter("success", "Configurations that nginx took")
-        self.errors = self._counter("errors", "Configurations that nginx did not take")
-        self.quarantined = self._gauge("quarantined_ingresses", "Ingresses left out because nginx refuses them")
-        self._expiry = Gauge(
-            f"{PREFIX}_ssl_expire_time_seconds",
-            "When the certificate of a host ends, in seconds since 1970",
-            (*_LABELS, "host", "namespace", "secret_name", "class"),
-            registry=self.registry,
+        self.data_full = self._gauge("data_memory_full", "Whether nginx lacked memory for data in the last pass")
+        self.known_holes = self._gauge(
+            "nginx_known_holes", "Known holes of the running nginx, see docs/spec/ingress.md"
         )
-        self._orphans = Gauge(
-            f"{PREFIX}_orphan_ingress",
-            "Ingresses whose backend has no Service or no endpoint",
-            (*_LABELS, "namespace", "ingress", "type"),
-            registry=self.registry,
-        )
+        self._quarantined = self._gauge("quarantined_ingresses", "Ingresses left out because nginx refuses them")
+        self._reload_status = self._gauge("nginx_last_reload_status", "Whether the last reload went well")
+        self._reload_time = self._gauge("nginx_last_reload_milliseconds", "How long the last reload took until proven")
+        self._counts = {"success": 0, "errors": 0, "nginx_reloads_total": 0, "nginx_reload_errors_total": 0}
+        self.page: Mapping[str, Any] = {}
         leader = Gauge(
             f"{PREFIX}_leader_election_status",
             "1 for the leader",
@@ -50,62 +58,139 @@ class Metrics:
             f"{PREFIX}_build_info", "Version of the controller", (*_LABELS, "release"), registry=self.registry
         )
         build.labels(**self._own, release=version).set(1)
-        self._process = ProcessCollector(self._own)
+        self._process = StateCollector(self._own)
         self.registry.register(self._process)
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"{PREFIX}_{name}", text, _LABELS, registry=self.registry).labels(**self._own)
 
-    def _counter(self, name: str, text: str) -> Counter:
-        return Counter(f"{PREFIX}_{name}", text, _LABELS, registry=self.registry).labels(**self._own)
+    def take_pass(self, graph: Graph, quarantined: int, state: Applied) -> None:
+        """Take what a pass found and reached."""
+        self._process.orphans, self._process.expiries = graph.orphans, graph.expiries
+        self._quarantined.set(quarantined)
+        self.config_hash.set(state.config_hash)
 
-    def set_orphans(self, orphans: Iterable[tuple[str, str, str]]) -> None:
-        """Take (namespace, ingress, type) of the newest pass."""
-        self._orphans.clear()
-        for namespace, ingress, kind in orphans:
-            self._orphans.labels(**self._own, namespace=namespace, ingress=ingress, type=kind).set(1)
+    def reloaded(self, milliseconds: int) -> None:
+        """Count a configuration that nginx took."""
+        self._counts["success"] += 1
+        self._counts["nginx_reloads_total"] += 1
+        self.reload_ok.set(1)
+        self._reload_status.set(1)
+        self._reload_time.set(milliseconds)
+        self.reload_time.set_to_current_time()
 
-    def set_expiries(self, expiries: Iterable[tuple[str, str, str, float]]) -> None:
-        """Take (host, namespace, secret, time) of the newest pass."""
-        self._expiry.clear()
-        for host, namespace, secret, at in expiries:
-            labels = {
-                "host": host,
-                "namespace": namespace,
-                "secret_name": secret,
-                "class": self._own["controller_class"],
-            }
-            self._expiry.labels(**self._own, **labels).set(at)
+    def refused(self) -> None:
+        """Count a configuration that nginx did not take."""
+        self._counts["errors"] += 1
+        self._counts["nginx_reload_errors_total"] += 1
+        self.reload_ok.set(0)
+        self._reload_status.set(0)
 
-    def set_nginx(self, numbers: Mapping[str, int]) -> None:
-        """Take what nginx said of its connections."""
-        self._process.numbers = dict(numbers)
+    def text(self) -> bytes:
+        """Return all metrics as Prometheus text; meant for a thread, since many routes have many series."""
+        own = labels(self._own)
+        lines = [line for name, text in _COUNTED.items() for line in self._count_lines(name, text, own)]
+        counted = "".join(lines) + request_text(self.page, self._own)
+        return generate_latest(self.registry) + counted.encode()
+
+    def _count_lines(self, name: str, text: str, own: str) -> Iterable[str]:
+        return family(f"{PREFIX}_{name}", "counter", text, [("", own, self._counts[name])])
+
+    def take_nginx(self, found: NginxNumbers) -> None:
+        """Take what nginx and its supervisor said at the start of a scrape."""
+        self._process.numbers = found
+        self.page = found.page
 
 
-class ProcessCollector(Collector):
-    """nginx's own numbers, as they were asked for at the start of a scrape."""
+@dataclass(frozen=True)
+class NginxNumbers:
+    """What was asked for a scrape: stub_status, `/metrics-data`, the supervisor and the data socket.
+
+    Empty or None where nobody answered.
+    """
+
+    connections: Mapping[str, int] = field(default_factory=dict)
+    page: Mapping[str, Any] = field(default_factory=dict)
+    supervisor: NginxStatus | None = None
+    data: DataStatus | None = None
+
+
+class StateCollector(Collector):
+    """What holds at the moment of a scrape: nginx's numbers, and lists that change too often to keep as objects."""
 
     def __init__(self, own: Mapping[str, str]) -> None:
         self._own = dict(own)
-        self.numbers: dict[str, int] = {}
+        self.numbers = NginxNumbers()
+        self.orphans: Iterable[tuple[str, str, str]] = ()
+        self.expiries: Iterable[tuple[str, str, str, float]] = ()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the families; none while nginx doesn't answer."""
-        if not self.numbers:
+        """Yield the families; none of nginx while it doesn't answer."""
+        yield from self._of_objects()
+        yield from self._of_supervisor()
+        yield from self._of_data()
+        if self.numbers.connections:
+            yield from self._of_connections(self.numbers.connections)
+
+    def _family(self, name: str, text: str, names: Iterable[str] = ()) -> GaugeMetricFamily:
+        return GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=[*self._own, *names])
+
+    def _of_objects(self) -> Iterable[Metric]:
+        values = list(self._own.values())
+        text = "When the certificate of a host ends, in seconds since 1970"
+        ends = self._family("ssl_expire_time_seconds", text, ("host", "namespace", "secret_name", "class"))
+        for host, namespace, secret, at in self.expiries:
+            ends.add_metric([*values, host, namespace, secret, self._own["controller_class"]], at)
+        yield ends
+        text = "Ingresses whose backend has no Service or no endpoint"
+        orphans = self._family("orphan_ingress", text, ("namespace", "ingress", "type"))
+        for item in self.orphans:
+            orphans.add_metric([*values, *item], 1)
+        yield orphans
+
+    def _of_supervisor(self) -> Iterable[Metric]:
+        nginx = self.numbers.supervisor
+        if nginx is None:
             return
+        numbers = {
+            "nginx_draining_workers": ("Workers of old configurations that end their requests", nginx.draining_workers),
+            "nginx_draining_generations": ("Old configurations whose workers drain", nginx.draining_generations),
+            "nginx_draining_ended": ("Old configurations ended because too many drained", nginx.draining_ended),
+            "nginx_restarts": ("Times that nginx ended by itself and was started again", nginx.restarts),
+        }
+        yield from self._gauges(numbers)
+
+    def _of_data(self) -> Iterable[Metric]:
+        data = self.numbers.data
+        if data is None:
+            return
+        numbers = {
+            "nginx_data_version": ("Version of the data that nginx has", data.version),
+            "nginx_data_keys": ("Entries of the data that nginx has", data.keys),
+            "nginx_data_capacity_bytes": ("Memory of nginx for data", data.capacity),
+            "nginx_data_free_bytes": ("Memory of nginx for data that no entry ever used", data.free),
+        }
+        yield from self._gauges(numbers)
+
+    def _gauges(self, numbers: Mapping[str, tuple[str, float]]) -> Iterable[Metric]:
+        for name, (text, value) in numbers.items():
+            found = self._family(name, text)
+            found.add_metric(list(self._own.values()), value)
+            yield found
+
+    def _of_connections(self, numbers: Mapping[str, int]) -> Iterable[Metric]:
         names, values = list(self._own), list(self._own.values())
         prefix = f"{PREFIX}_nginx_process"
         now = GaugeMetricFamily(f"{prefix}_connections", "Open connections by state", labels=[*names, "state"])
         for state in ("active", "reading", "writing", "waiting"):
-            now.add_metric([*values, state], self.numbers[state])
+            now.add_metric([*values, state], numbers[state])
         yield now
         total = CounterMetricFamily(f"{prefix}_connections", "Connections so far by state", labels=[*names, "state"])
-        total.name = f"{prefix}_connections"
         for state in ("accepted", "handled"):
-            total.add_metric([*values, state], self.numbers[state])
+            total.add_metric([*values, state], numbers[state])
         yield total
         requests = CounterMetricFamily(f"{prefix}_requests", "Requests so far", labels=names)
-        requests.add_metric(values, self.numbers["requests"])
+        requests.add_metric(values, numbers["requests"])
         yield requests
 
 

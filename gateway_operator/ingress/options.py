@@ -23,17 +23,19 @@ DEFAULT_RUN_DIR = "/run/gateway"
 UNHONOURED = frozenset(  # upstream's flags that mean nothing here, or not yet
     """annotations-prefix apiserver-host certificate-authority deep-inspect default-server-port
     disable-catch-all disable-full-test disable-svc-external-name disable-sync-events dynamic-configuration-retries
-    enable-annotation-validation enable-ssl-chain-completion enable-ssl-passthrough enable-topology-aware-routing
+    enable-annotation-validation enable-ssl-chain-completion enable-topology-aware-routing
     exclude-socket-metrics internal-logger-address length-buckets maxmind-edition-ids maxmind-license-key maxmind-mirror
     maxmind-retries-count maxmind-retries-timeout metrics-per-host metrics-per-undefined-host monitor-max-batch-size
     post-shutdown-grace-period profiler-address profiler-port profiling reduce-metrics
-    size-buckets skip_headers ssl-passthrough-proxy-port stream-port sync-period sync-rate-limit tcp-services-configmap
-    time-buckets udp-services-configmap validating-webhook validating-webhook-certificate validating-webhook-key
-    watch-namespace-selector logtostderr alsologtostderr stderrthreshold vmodule add_dir_header one_output
+    size-buckets skip_headers ssl-passthrough-proxy-port stream-port sync-period sync-rate-limit
+    time-buckets watch-namespace-selector
+    health-check-timeout report-status-classes status-update-interval
+    logtostderr alsologtostderr stderrthreshold vmodule add_dir_header one_output
     log_backtrace_at log_file log_file_max_size skip_log_headers bucket-factor max-buckets""".split()  # noqa: SIM905
 )
 # These change what is served; going on without them would do something else than was asked.
-REFUSED = frozenset({"watch-namespace-selector", "enable-ssl-passthrough"})
+REFUSED = frozenset({"watch-namespace-selector"})
+RENDERERS = ("auto", "static", "dynamic")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class IngressOptions:
     disable_leader_election: bool = False
     election_ttl: float = 30.0
     enable_metrics: bool = True
+    enable_ssl_passthrough: bool = False
+    tcp_services_configmap: str = ""
+    udp_services_configmap: str = ""
+    renderer: str = "auto"  # dynamic where nginx has Lua
+    refuse_known_holes: bool = False
     healthz_host: str = ""
     healthz_port: int = 10254
     health_check_path: str = "/healthz"
@@ -65,6 +72,11 @@ class IngressOptions:
     status_port: int = 10246
     shutdown_grace_period: float = 0.0
     kubeconfig: str = ""
+    validating_webhook: str = ""
+    validating_webhook_certificate: str = ""
+    validating_webhook_key: str = ""
+    validating_webhook_secret: str = ""
+    validating_webhook_configuration: str = ""
     v: int = 2
     # from the environment
     pod_name: str = "gateway"
@@ -99,6 +111,7 @@ def parse_flags(argv: Sequence[str], env: Mapping[str, str] | None = None) -> In
             values[name.replace("-", "_")] = converters[name](text)
         except ValueError as error:
             raise ConfigError(f"--{name}: {error}") from error
+    values["renderer"] = _renderer(values.get("renderer") or env.get("GATEWAY_RENDERER") or "auto")
     return IngressOptions(**values, **_from_environment(env, values), ignored=tuple(sorted(set(ignored))))
 
 
@@ -137,6 +150,7 @@ def _from_environment(env: Mapping[str, str], values: Mapping[str, Any]) -> dict
 def _converters() -> dict[str, Callable[[str], Any]]:
     kinds: dict[str, Callable[[str], Any]] = {"bool": _boolean, "int": _integer, "float": _duration, "str": str}
     special = {"configmap", "default_backend_service", "default_ssl_certificate", "publish_service"}
+    special |= {"tcp_services_configmap", "udp_services_configmap"}
     from_environment = {"pod_name", "pod_namespace", "gateway_name", "scope", "run_dir", "ignored"}
     return {
         item.name.replace("_", "-"): _reference if item.name in special else kinds[str(item.type)]
@@ -168,6 +182,12 @@ def _duration(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"must be a duration such as 30s or 1m30s, not {text!r}")
     return sum(float(number) * units[unit] for number, unit in parts)
+
+
+def _renderer(text: str) -> str:
+    if text not in RENDERERS:
+        raise ConfigError(f"--renderer (GATEWAY_RENDERER) must be one of {', '.join(RENDERERS)}, not {text!r}")
+    return text
 
 
 def _reference(text: str) -> str:

@@ -224,10 +224,57 @@ class Settings:
     error_log_level: str
     disable_access_log: bool
     server_tokens: bool
+    proxy_busy_buffers_size: str | None
+    proxy_max_temp_file_size: str
+    proxy_http_version: str
+    proxy_cookie_domain: tuple[str, str] | None  # as in Profile
+    proxy_cookie_path: tuple[str, str] | None
+    proxy_redirect_from: str
+    proxy_redirect_to: str
+    proxy_add_original_uri_header: bool
+    add_headers: tuple[tuple[str, str], ...]  # on every answer
+    proxy_set_headers: tuple[tuple[str, str], ...]  # to every backend; values may hold variables of HEADER_VARIABLES
+    hide_headers: tuple[str, ...]
+    allow_backend_server_header: bool
+    generate_request_id: bool
+    http2_max_concurrent_streams: int
+    ignore_invalid_headers: bool
+    enable_underscores_in_headers: bool
+    limit_rate: int  # KiB a second; 0 is no limit
+    limit_rate_after: int  # KiB
+    limit_req_status_code: int
+    limit_conn_status_code: int
+    block_cidrs: tuple[str, ...]
+    block_user_agents: tuple[str, ...]  # whole texts, or `~` (`~*`: any case) and a regular expression
+    block_referers: tuple[str, ...]
+    worker_cpu_affinity: str
+    max_worker_open_files: int
+    enable_multi_accept: bool
+    reuse_port: bool
+    bind_address: tuple[str, ...]
+    disable_ipv6: bool
+    proxy_headers_hash_max_size: int
+    proxy_headers_hash_bucket_size: int
+    variables_hash_max_size: int
+    variables_hash_bucket_size: int
+    ssl_ecdh_curve: str
+    ssl_buffer_size: str
+    ssl_session_cache: bool
+    ssl_session_cache_size: str
+    ssl_session_tickets: bool
+    ssl_session_timeout: str
+    ssl_early_data: bool
+    log_format_escape_none: bool
+    access_log_path: str
+    http_access_log_path: str  # "" is access_log_path
+    error_log_path: str
+    disable_http_access_log: bool
+    skip_access_log_urls: tuple[str, ...]
 
     @classmethod
     def from_config(cls, values: Mapping[str, Any]) -> Settings:
-        """Pick the settings out of the ConfigMap's typed values."""
+        """Pick the settings out of the ConfigMap's typed values; what names another ConfigMap is filled in later."""
+        values = dict(values) | {"add-headers": (), "proxy-set-headers": ()}
         return cls(**{item.name: values[item.name.replace("_", "-")] for item in dataclasses.fields(cls)})
 
 
@@ -245,6 +292,9 @@ class Machine:
     modules: str = "/usr/lib/nginx/modules"  # where ndk_http_module.so and the others lie
     lua: str = ""  # the folder of our Lua files as nginx sees it; "" where nginx has no Lua
     memory: int = 0  # bytes that the pod may use; 0 where nobody said
+    data_size: int = 16 << 20  # bytes of memory for the data of a running nginx, a power of two
+    inner_https_port: int = 10442  # on loopback, behind the stream that looks at names for ssl-passthrough
+    inner_stream_port: int = 10443  # on loopback, where that stream takes the PROXY protocol off again
 
 
 @dataclass(frozen=True)

@@ -1,64 +1,39 @@
-"""From the graph to the plan: hash names for everything, fallbacks filled in, redirects decided.
+"""From the graph to the plan: hash names for everything, hosts that didn't change taken over as they are.
 
 Beside the plan it gives the index that leads from a hash back to the objects behind it; nginx never sees it.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway_operator.crds.config_keys import parse_config
 from gateway_operator.ingress.certificates import Pair
-from gateway_operator.ingress.graph import Backend, Graph, Host, HostRoute
+from gateway_operator.ingress.endpoints import BackendKey
+from gateway_operator.ingress.gateway_config import CONNECT_TIMEOUT, GatewayConfig, read_config
+from gateway_operator.ingress.graph_types import Backend, Graph, Host, Port
+from gateway_operator.ingress.host_plan import HostPlan, Need, plan_host, upstream_id
+from gateway_operator.ingress.memo import changed
 from gateway_operator.ingress.plan import (
-    Labels,
+    Authority,
+    Certificate,
+    Endpoint,
     Machine,
+    Passthrough,
+    PasswordFile,
     Plan,
-    Route,
-    RouteSettings,
     Server,
-    Settings,
+    Service,
     Upstream,
-    stable_id,
 )
-from gateway_operator.ingress.policies import Profile
-from gateway_operator.ingress.problems import Problem, Ref
+from gateway_operator.ingress.policies import Balancing, Profile
+from gateway_operator.ingress.registry import Merged, Registry
 
-CONNECT_TIMEOUT = "1s"  # upstream's 5 s makes clients wait for a dead pod that a second try would have answered
+__all__ = ["CONNECT_TIMEOUT", "Compiled", "GatewayConfig", "Planner", "compile_plan", "read_config"]
 
-
-@dataclass(frozen=True)
-class GatewayConfig:
-    """The ConfigMap, read: settings for the plan, and the few keys that shape the graph or the status."""
-
-    settings: Settings
-    ssl_redirect: bool
-    force_ssl_redirect: bool
-    no_tls_redirect: tuple[str, ...]
-    strict_paths: bool
-    status_excluded: frozenset[str]
-    problems: tuple[Problem, ...]
-
-
-def read_config(data: Mapping[str, str], ref: Ref) -> GatewayConfig:
-    """Read the ConfigMap; a bad value leaves its key at the default and becomes a problem of the ConfigMap."""
-    values, found = parse_config(data)
-    if "proxy-connect-timeout" not in data:
-        values["proxy-connect-timeout"] = CONNECT_TIMEOUT
-    return GatewayConfig(
-        Settings.from_config(values),
-        values["ssl-redirect"],
-        values["force-ssl-redirect"],
-        values["no-tls-redirect-locations"],
-        values["strict-validate-path-type"],
-        frozenset(values["status-excluded-namespaces"]),
-        tuple(
-            Problem(ref, "InvalidConfig" if p.fatal else "UnsupportedConfig", f"data[{p.key}]", p.message)
-            for p in found
-        ),
-    )
+_NOTHING = HostPlan()
 
 
 @dataclass(frozen=True)
@@ -69,97 +44,143 @@ class Compiled:
     index: Mapping[str, Any]
 
 
-def compile_plan(graph: Graph, config: GatewayConfig, machine: Machine, fake: Pair) -> Compiled:
-    """Turn a validated graph into a plan."""
-    compiler = _Compiler(graph, config)
-    servers = tuple(compiler.server(host) for host in graph.hosts)
-    default = graph.default_pair or fake
-    certificates = {default.certificate.id: default.certificate}
-    for host in graph.hosts:
-        if host.tls and host.tls.pair:
-            certificates[host.tls.pair.certificate.id] = host.tls.pair.certificate
-    plan = Plan(
-        machine=machine,
-        settings=config.settings,
-        servers=tuple(sorted(servers, key=lambda item: item.host)),
-        upstreams=tuple(compiler.upstreams[key] for key in sorted(compiler.upstreams)),
-        certificates=tuple(certificates[key] for key in sorted(certificates)),
-        default_certificate=default.certificate.id,
-    )
-    return Compiled(plan, {key: compiler.index[key] for key in sorted(compiler.index)})
+def compile_plan(
+    graph: Graph, config: GatewayConfig, machine: Machine, fake: Pair, *, passthrough: bool = False
+) -> Compiled:
+    """Turn a validated graph into a plan; `fake` is the certificate where no other is."""
+    return Planner(passthrough=passthrough).compile(graph, config, machine, fake)
 
 
-class _Compiler:
-    def __init__(self, graph: Graph, config: GatewayConfig) -> None:
-        self.graph = graph
+class Planner:
+    """Keeps the parts of hosts that didn't change; equal graphs give equal plans whatever came before."""
+
+    def __init__(self, *, passthrough: bool = False) -> None:
+        self._passthrough = passthrough
+        self._parts: _Parts | None = None
+
+    def compile(self, graph: Graph, config: GatewayConfig, machine: Machine, fake: Pair) -> Compiled:
+        """Turn a graph into a plan."""
+        parts = self._parts
+        if parts is None or parts.config != config or parts.default_backend != graph.default_backend:
+            parts = self._parts = _Parts(config, graph.default_backend)
+        parts.take(graph)
+        default = (graph.default_pair or fake).certificate
+        plan = Plan(
+            machine=machine,
+            settings=config.settings,
+            servers=parts.servers(),
+            upstreams=parts.upstreams.all(),
+            certificates=_with(parts.certificates, default),
+            default_certificate=default.id,
+            authorities=parts.authorities.all(),
+            password_files=parts.passwords.all(),
+            services=parts.services,
+            passthroughs=parts.passthroughs.all(),
+            passthrough_enabled=self._passthrough,
+        )
+        return Compiled(plan, parts.index())
+
+
+def _with(known: Registry[Certificate], default: Certificate) -> tuple[Certificate, ...]:
+    """Return all certificates and the default one, sorted."""
+    found = known.all()
+    return found if default.id in known else tuple(sorted((*found, default), key=lambda item: item.id))
+
+
+class _Parts:
+    """The parts of the plan under one configuration."""
+
+    def __init__(self, config: GatewayConfig, default_backend: Backend | None) -> None:
         self.config = config
-        self.upstreams: dict[str, Upstream] = {}
-        self.index: dict[str, Any] = {}
+        self.default_backend = default_backend
+        self.upstreams = Registry[Upstream]()
+        self.certificates = Registry[Certificate]()
+        self.authorities = Registry[Authority]()
+        self.passwords = Registry[PasswordFile]()
+        self.passthroughs = Registry[Passthrough]()
+        self.services: tuple[Service, ...] = ()
+        self._hosts: dict[str, tuple[Host, HostPlan]] = {}
+        self._ports = _NOTHING
+        self._needs = Registry[Need]()
+        self._ids: dict[BackendKey, set[str]] = {}
+        self._endpoints: Mapping[BackendKey, tuple[Endpoint, ...]] = {}
+        self._profiles: dict[Profile, Profile] = {}
+        self._servers: tuple[Server, ...] | None = None
+        self._index: Merged | None = None
 
-    def server(self, host: Host) -> Server:
-        routes = [self._route(host, route) for route in host.routes]
-        if not any(route.path == "/" and not route.exact for route in routes):
-            routes.append(self._fallback(host))
-        identity = stable_id("server", host.name)
-        self.index[identity] = {"host": host.name, "ingresses": sorted({r.owner for r in routes if r.owner})}
-        return Server(
-            identity,
-            host.name,
-            tuple(sorted(routes, key=lambda route: route.sort_key)),
-            host.tls.pair.certificate.id if host.tls and host.tls.pair else None,
-            host.tls is not None,
-            self._owner(host.tls.rules.ref) if host.tls else "",
+    def take(self, graph: Graph) -> None:
+        """Bring the parts to a graph."""
+        moved = changed(self._endpoints, graph.endpoints)
+        self._endpoints = graph.endpoints
+        for key in moved:
+            for identity in self._ids.get(key, ()):
+                self._refresh(identity)
+        hosts = self._hosts
+        for host in [host for host in graph.hosts if host.name not in hosts or hosts[host.name][0] is not host]:
+            part = plan_host(host, self.config, self.default_backend, self._profiles)
+            self._put(host.name, hosts[host.name][1] if host.name in hosts else _NOTHING, part)
+            hosts[host.name] = (host, part)
+        if len(self._hosts) > len(graph.hosts):
+            for name in self._hosts.keys() - {host.name for host in graph.hosts}:
+                self._put(name, self._hosts.pop(name)[1], _NOTHING)
+        self._take_ports(graph.ports)
+
+    def _put(self, name: str, old: HostPlan, new: HostPlan) -> None:
+        """Swap one host's part."""
+        self._servers = self._index = None
+        self._swap_upstreams(old.upstreams, new.upstreams)
+        self.certificates.swap(old.certificates, new.certificates)
+        self.authorities.swap(old.authorities, new.authorities)
+        self.passwords.swap(old.passwords, new.passwords)
+        self.passthroughs.swap(
+            {name: old.passthrough} if old.passthrough else {}, {name: new.passthrough} if new.passthrough else {}
         )
 
-    def _fallback(self, host: Host) -> Route:
-        if host.fallback is not None:
-            return self._route(host, host.fallback)
-        backend = self.graph.default_backend
-        if backend is None:
-            return Route("/", False, None, 404)
-        labels = Labels(backend.namespace, "", backend.service, backend.port)
-        return Route("/", False, self._upstream(backend, tls=False), 503, labels)
+    def _swap_upstreams(self, old: Mapping[str, Need], new: Mapping[str, Need]) -> None:
+        before = {identity: self.upstreams[identity] for identity in old}
+        self._needs.swap(old, new)
+        for identity in old.keys() - new.keys():
+            if identity not in self._needs:
+                self._ids[old[identity].key].discard(identity)
+        for identity, need in new.items():
+            self._ids.setdefault(need.key, set()).add(identity)
+        self.upstreams.swap(before, {identity: self._made(identity) for identity in new})
 
-    def _route(self, host: Host, route: HostRoute) -> Route:
-        notes, backend, ref = route.rules.annotations, route.backend, route.rules.ref
-        profile = Profile(
-            protocol="https" if notes.backend_protocol == "HTTPS" else "http", body_size=notes.proxy_body_size
-        )
-        settings = RouteSettings(
-            tls_redirect=self._redirects(host, route),
-            connect_timeout=notes.proxy_connect_timeout,
-            read_timeout=notes.proxy_read_timeout,
-            send_timeout=notes.proxy_send_timeout,
-            upstream_host=notes.upstream_vhost,
-        )
-        return Route(
-            route.path,
-            route.exact,
-            self._upstream(backend, tls=profile.protocol == "https"),
-            503,
-            Labels(ref.namespace, ref.name, backend.service, backend.port),
-            settings,
-            self._owner(ref),
-            profile=profile,
-        )
+    def _made(self, identity: str) -> Upstream:
+        if identity in self.upstreams:
+            return self.upstreams[identity]
+        need = self._needs[identity]
+        return Upstream(identity, self._endpoints.get(need.key, ()), need.balancing)
 
-    def _redirects(self, host: Host, route: HostRoute) -> bool:
-        if any(route.path.startswith(prefix) for prefix in self.config.no_tls_redirect):
-            return False
-        notes = route.rules.annotations
-        force = self.config.force_ssl_redirect if notes.force_ssl_redirect is None else notes.force_ssl_redirect
-        wanted = self.config.ssl_redirect if notes.ssl_redirect is None else notes.ssl_redirect
-        return force or (wanted and host.tls is not None)
+    def _refresh(self, identity: str) -> None:
+        need = self._needs[identity]
+        self.upstreams.replace(identity, Upstream(identity, self._endpoints.get(need.key, ()), need.balancing))
 
-    def _upstream(self, backend: Backend, *, tls: bool) -> str | None:
-        if not backend.endpoints:
-            return None
-        identity = stable_id("upstream", backend.namespace, backend.service, backend.port, "tls" if tls else "plain")
-        self.upstreams[identity] = Upstream(identity, backend.endpoints)
-        self.index[identity] = {"namespace": backend.namespace, "service": backend.service, "port": backend.port}
-        return identity
+    def _take_ports(self, ports: tuple[Port, ...]) -> None:
+        new = HostPlan()
+        services = []
+        for port in ports:
+            identity = upstream_id(port.backend.key, port.protocol, Balancing()) if port.backend.alive else None
+            if identity is not None:
+                new.upstreams[identity] = Need(port.backend.key)
+                backend = port.backend
+                new.index[identity] = {"namespace": backend.namespace, "service": backend.service, "port": backend.port}
+            services.append(Service(port.port, port.protocol, identity, port.accept_proxy, port.send_proxy))
+        if new.upstreams != self._ports.upstreams:
+            self._swap_upstreams(self._ports.upstreams, new.upstreams)
+            self._index = None
+        self._ports = new
+        self.services = tuple(services)
 
-    def _owner(self, ref: Ref) -> str:
-        identity = stable_id("ingress", ref.namespace, ref.name)
-        self.index[identity] = {"namespace": ref.namespace, "ingress": ref.name, "uid": ref.uid}
-        return identity
+    def servers(self) -> tuple[Server, ...]:
+        """Return all servers, sorted by host."""
+        if self._servers is None:
+            found = [server for _, part in self._hosts.values() for server in part.servers]
+            self._servers = tuple(sorted(found, key=operator.attrgetter("host")))
+        return self._servers
+
+    def index(self) -> Merged:
+        """Return the way back from hashes to objects."""
+        if self._index is None:
+            self._index = Merged([*(part.index for _, part in self._hosts.values()), self._ports.index])
+        return self._index

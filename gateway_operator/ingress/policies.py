@@ -11,6 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Texts that may hold variables hold them as `${name}`, and only these.
+URL_VARIABLES = frozenset(
+    {"host", "http_host", "best_http_host", "server_name", "scheme", "pass_access_scheme", "request_uri"}
+    | {"escaped_request_uri", "uri", "args", "is_args", "query_string", "request_method", "remote_addr", "request_id"}
+)
+HASH_VARIABLES = URL_VARIABLES | {"binary_remote_addr", "the_real_ip", "remote_user", "server_port", "ssl_client_s_dn"}
+HASH_PREFIXES = ("http_", "cookie_", "arg_")  # each with a name of letters, digits and _ behind it
+
 
 @dataclass(frozen=True)
 class UpstreamTls:
@@ -30,8 +38,9 @@ class UpstreamTls:
 class ExternalAuth:
     """A subrequest that decides (`auth-url`). `upstream` is the id of the upstream that answers it.
 
-    `host` goes into Host (and SNI), `uri` is path and query; `signin` is where clients go on 401, with the parameter
-    `redirect_param` holding the URL they wanted unless it is "".
+    `host` goes into Host (and SNI; with its port where that isn't the scheme's), or is "" for the request's own host;
+    `uri` is path and query; `signin` is where clients go on 401, with the parameter `redirect_param` holding the URL
+    they wanted unless it is "". `uri`, `signin` and `request_redirect` may hold variables of `URL_VARIABLES`.
     """
 
     upstream: str
@@ -64,9 +73,9 @@ class Profile:
     next_upstream: str | None = None
     next_upstream_tries: int | None = None
     next_upstream_timeout: str | None = None
-    cookie_domain: tuple[str, str] | None = None
+    cookie_domain: tuple[str, str] | None = None  # from, to; ("off", "") for none
     cookie_path: tuple[str, str] | None = None
-    redirect: tuple[str, str] | None = None  # Location headers: from, to
+    redirect: tuple[str, str] | None = None  # Location headers: from, to; ("off", "") or ("default", "")
     connection_header: str | None = None
     intercept_errors: tuple[int, ...] = ()  # answered by Route.error_upstream
     external_auth: ExternalAuth | None = None

@@ -11,10 +11,10 @@ from typing import Any
 
 from gateway_operator.ingress.planner import Compiled
 from gateway_operator.ingress.problems import Problem, Ref
-from gateway_operator.ingress.render.static import Rendered
+from gateway_operator.ingress.render.common import Rendered
 from gateway_operator.ingress.snapshot import Object
 
-_WHERE = re.compile(r"in \S*?/(servers/[0-9a-f]+\.conf):(\d+)")
+_WHERE = re.compile(r"in \S*?/((?:servers|profiles)/[0-9a-f]+\.conf):(\d+)")
 
 
 class Quarantine:
@@ -31,9 +31,18 @@ class Quarantine:
 
     def left_out(self, ingresses: Sequence[Object]) -> frozenset[str]:
         """Return the UIDs to leave out, after dropping those that changed or went."""
+        if not self._held:
+            return frozenset()
         versions = {obj["metadata"].get("uid", ""): _version(obj) for obj in ingresses}
         self._held = {uid: held for uid, held in self._held.items() if versions.get(uid) == held[0]}
         return frozenset(self._held)
+
+    def told(self) -> list[dict[str, str]]:
+        """Return who is left out and why, for `gateway-operator conf --blame`."""
+        return [
+            {"namespace": p.ref.namespace, "ingress": p.ref.name, "uid": p.ref.uid, "message": p.message}
+            for p in self.problems
+        ]
 
     @property
     def problems(self) -> list[Problem]:
@@ -48,7 +57,7 @@ def blame(compiled: Compiled, rendered: Rendered, stderr: str) -> str:
         return ""
     owner = rendered.owner_at(match[1], int(match[2]))
     if not owner:
-        identity = match[1].removeprefix("servers/").removesuffix(".conf")
+        identity = match[1].partition("/")[2].removesuffix(".conf")
         owners = compiled.index.get(identity, {}).get("ingresses") or []
         owner = owners[0] if len(owners) == 1 else ""
     return str(compiled.index.get(owner, {}).get("uid", "")) if owner else ""

@@ -12,20 +12,18 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Objects by (namespace, name); EndpointSlices by the Service they belong to. `ingresses` are ours only."""
+    """Objects by (namespace, name); EndpointSlices by the Service they belong to. `ingresses` are ours only.
+
+    `names` are the addresses of DNS names that Services and annotations mention, as the controller resolved them.
+    `tcp` and `udp` are the data of the ConfigMaps that name ports to pass on.
+    """
 
     ingresses: Sequence[Object] = ()
     services: Mapping[Key, Object] = field(default_factory=dict)
     slices: Mapping[Key, Sequence[Object]] = field(default_factory=dict)
     secrets: Mapping[Key, Object] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
-
-
-def group_slices(slices: Mapping[Key, Object]) -> dict[Key, list[Object]]:
-    """Index EndpointSlices by their Service."""
-    grouped: dict[Key, list[Object]] = {}
-    for (namespace, _), item in slices.items():
-        service = (item["metadata"].get("labels") or {}).get("kubernetes.io/service-name")
-        if service:
-            grouped.setdefault((namespace, service), []).append(item)
-    return grouped
+    configmaps: Mapping[Key, Object] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tcp: Mapping[str, str] = field(default_factory=dict)
+    udp: Mapping[str, str] = field(default_factory=dict)

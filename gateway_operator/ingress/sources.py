@@ -2,20 +2,26 @@
 
 With `--watch-namespace` everything is asked for in that namespace, so a namespaced Role is enough; what flags name in
 other namespaces (ConfigMap, published Service, default backend and certificate) is watched by name. Secrets are
-watched by the field selector `type=kubernetes.io/tls`: one stream instead of a request per name, and no other Secret
-reaches this process.
+watched by the field selector `type=kubernetes.io/tls`: one stream instead of a request per name. Of other Secrets, and
+of ConfigMaps, only those reach this process that an Ingress names, each by a watch of its own (`named`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway_operator.ingress.classes import is_ours
+from gateway_operator.ingress.graph_types import Graph
+from gateway_operator.ingress.named import NamedWatches
+from gateway_operator.ingress.names import Names
 from gateway_operator.ingress.options import IngressOptions
-from gateway_operator.ingress.snapshot import Key, Snapshot, group_slices
+from gateway_operator.ingress.slices import SliceIndex
+from gateway_operator.ingress.snapshot import Key, Snapshot
 from gateway_operator.kube import Api, Informer, Resource
+from gateway_operator.kube.informer import OnEvent
 
 INGRESSES = Resource("networking.k8s.io", "v1", "Ingress", "ingresses", namespaced=True)
 CLASSES = Resource("networking.k8s.io", "v1", "IngressClass", "ingressclasses", namespaced=False)
@@ -26,6 +32,8 @@ CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", namespaced=True)
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 NODES = Resource("", "v1", "Node", "nodes", namespaced=False)
 
+LONGEST_WAIT = 3.0
+
 
 class Sources:
     """Local copies of all objects that the gateway looks at; `wake` is called whenever one changes."""
@@ -34,12 +42,20 @@ class Sources:
         self._api = api
         self._options = options
         self._wake = wake
+        self.on_ingress: OnEvent = lambda *_: None
+        self._ours: dict[Key, dict[str, Any]] | None = None
+        self._by_service = SliceIndex()
+        self._names = Names(wake)
+        self._named_secrets = NamedWatches("Secret", lambda key: self._named(SECRETS, "/".join(key)))
+        self._named_maps = NamedWatches("ConfigMap", lambda key: self._named(CONFIGMAPS, "/".join(key)))
         namespace = options.watch_namespace or None
         self._ingresses = self._informer(INGRESSES, namespace)
         self._services = [self._informer(SERVICES, namespace)]
         self._slices = [self._informer(SLICES, namespace)]
         self._secrets = [self._informer(SECRETS, namespace, field_selector="type=kubernetes.io/tls")]
         self._config = self._named(CONFIGMAPS, options.configmap)
+        references = {"tcp": options.tcp_services_configmap, "udp": options.udp_services_configmap}
+        self._ports = {kind: self._named(CONFIGMAPS, name) for kind, name in references.items() if name}
         self._classes = self._informer(CLASSES, None) if namespace is None else None
         for reference in dict.fromkeys((options.publish_service, options.default_backend_service)):
             if self._is_outside(reference):
@@ -50,7 +66,27 @@ class Sources:
             self._secrets.append(self._named(SECRETS, options.default_ssl_certificate))
 
     def _informer(self, res: Resource, namespace: str | None, **selectors: Any) -> Informer:
-        return Informer(self._api, res, namespace=namespace, on_event=lambda *_: self._wake(), **selectors)
+        def seen(type_: str, obj: dict[str, Any], previous: dict[str, Any] | None) -> None:
+            if res is INGRESSES:
+                self._sort_out(type_, obj)
+                self.on_ingress(type_, obj, previous)
+            elif res is SLICES:
+                self._by_service.take(type_, obj, previous)
+            elif res is CLASSES:
+                self._ours = None
+            self._wake()
+
+        return Informer(self._api, res, namespace=namespace, on_event=seen, **selectors)
+
+    def _sort_out(self, type_: str, obj: dict[str, Any]) -> None:
+        """Keep the list of our Ingresses up to date; it is made anew when a class changes."""
+        if self._ours is None:
+            return
+        key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        if type_ != "DELETED" and is_ours(obj, self.classes, self._options):
+            self._ours[key] = obj
+        else:
+            self._ours.pop(key, None)
 
     def _named(self, res: Resource, reference: str) -> Informer:
         namespace, _, name = reference.partition("/")
@@ -67,13 +103,37 @@ class Sources:
     @property
     def _required(self) -> list[Informer]:
         config = [self._config] if self._options.configmap else []
-        return [self._ingresses, *self._services, *self._slices, *self._secrets, *config]
+        return [self._ingresses, *self._services, *self._slices, *self._secrets, *config, *self._ports.values()]
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for informer in [*self._required, *([self._classes] if self._classes else [])]:
-                group.create_task(informer.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for informer in [*self._required, *([self._classes] if self._classes else [])]:
+                    group.create_task(informer.run())
+                group.create_task(self._names.run())
+        finally:
+            self._named_secrets.stop()
+            self._named_maps.stop()
+
+    async def follow(self, graph: Graph) -> bool:
+        """Watch and resolve what a graph names; returns whether a new snapshot has more to offer.
+
+        What is new is waited for, so that a path that needs it isn't shut for the moment until it comes.
+        """
+        new = [
+            self._named_secrets.follow(graph.secrets),
+            self._named_maps.follow(graph.configmaps),
+            self._names.follow(graph.names),
+        ]
+        if not any(new):
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_WAIT):
+                await self._named_secrets.arrived()
+                await self._named_maps.arrived()
+                await self._names.arrived()
+        return True
 
     async def synced(self) -> None:
         """Wait until every copy is complete; IngressClasses are done without where they are forbidden."""
@@ -101,13 +161,22 @@ class Sources:
 
     def snapshot(self) -> Snapshot:
         """Take what is known now; ingresses of other controllers are left out."""
-        classes = self.classes
+        if self._ours is None or (self._classes and not self._classes.synced.is_set()):
+            classes = self.classes
+            self._ours = {
+                key: obj for key, obj in self._ingresses.store.items() if is_ours(obj, classes, self._options)
+            }
+        ports = {kind: obj.get("data") or {} for kind, found in self._ports.items() for obj in found.store.values()}
         return Snapshot(
-            ingresses=tuple(o for o in self._ingresses.store.values() if is_ours(o, classes, self._options)),
+            ingresses=tuple(self._ours.values()),
             services=_merged(self._services),
-            slices=group_slices(_merged(self._slices)),
-            secrets=_merged(self._secrets),
+            slices=dict(self._by_service.slices),
+            secrets={**self._named_secrets.objects(), **_merged(self._secrets)},
             config=self.config_object.get("data") or {},
+            configmaps=self._named_maps.objects(),
+            names=dict(self._names.addresses),
+            tcp=ports.get("tcp", {}),
+            udp=ports.get("udp", {}),
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from gateway_operator.errors import GatewayOperatorError
-from gateway_operator.ingress.render.static import version_file
+from gateway_operator.ingress.render.common import version_file
 
 FOLDER_MODE = 0o2750
 FILE_MODE = 0o640
 ANSWER_WITHIN = 300.0
+VERSION_FILE = "version.conf"
+INDEX_FILE = "index.json"
 
 
 class SupervisorAway(GatewayOperatorError):
@@ -34,7 +37,11 @@ class GenerationRefused(GatewayOperatorError):
 
 @dataclass(frozen=True)
 class NginxStatus:
-    """What the supervisor tells of itself."""
+    """What the supervisor tells of itself.
+
+    `life` differs for each nginx master; `lua` is the folder of our Lua files, "" where nginx can't run them; `memory`
+    is the limit in bytes, 0 for none.
+    """
 
     running: bool
     current: str | None
@@ -43,6 +50,15 @@ class NginxStatus:
     cpus: int
     ipv6: bool
     restarts: int
+    package_version: str = ""
+    modules: str = ""
+    lua: str = ""
+    lua_version: int = 0
+    memory: int = 0
+    life: str = ""
+    draining_generations: int = 0
+    draining_workers: int = 0
+    draining_ended: int = 0
 
 
 class Supervised:
@@ -54,17 +70,11 @@ class Supervised:
 
     async def status(self) -> NginxStatus:
         """Ask how nginx is."""
-        reply = await self._ask({"cmd": "status"})
-        version = tuple(int(part) for part in str(reply.get("nginx_version") or "0").split("."))
-        return NginxStatus(
-            bool(reply["running"]),
-            reply["current"],
-            reply["last_good"],
-            version,
-            int(reply["cpus"]),
-            bool(reply["ipv6"]),
-            int(reply["restarts"]),
-        )
+        return _status(await self._ask({"cmd": "status"}))
+
+    async def wait_for_another_life(self, life: str) -> NginxStatus:
+        """Return when nginx's master is another one than `life`, or after a while; SupervisorAway when that died."""
+        return _status(await self._ask({"cmd": "wait", "life": life}))
 
     async def apply(self, generation: str) -> None:
         """Make nginx serve a written generation; GenerationRefused when it doesn't, and the old one goes on."""
@@ -100,8 +110,9 @@ class Supervised:
             return name
         aside = self._run_dir / f".{name}.new"
         shutil.rmtree(aside, ignore_errors=True)
-        extra = {"version.conf": version_file(name.removeprefix("gen-")), "index.json": _json(index)}
-        for folder in ("", "servers", "certs"):
+        extra = {VERSION_FILE: version_file(name.removeprefix("gen-")), INDEX_FILE: as_json(dict(index))}
+        folders = {"servers", "certs", *(str(Path(file).parent) for file in files)} - {"."}
+        for folder in ("", *sorted(folders)):
             (aside / folder).mkdir(parents=True)
             (aside / folder).chmod(FOLDER_MODE)
         for file, content in {**files, **extra}.items():
@@ -111,6 +122,14 @@ class Supervised:
             path.write_bytes(content)
         aside.rename(target)
         return name
+
+    def read(self, name: str | None) -> dict[str, bytes]:
+        """Return the files of a generation that is there; none for anything else."""
+        folder = self._run_dir / name if name and name.startswith("gen-") else None
+        if folder is None or not folder.is_dir():
+            return {}
+        found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return {file: content for file, content in found.items() if file not in (VERSION_FILE, INDEX_FILE)}
 
     def prune(self, keep: set[str]) -> None:
         """Remove generations that nobody needs any more."""
@@ -128,5 +147,12 @@ def generation_name(files: Mapping[str, bytes]) -> str:
     return f"gen-{digest.hexdigest()[:32]}"
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True).encode()
+def _status(reply: Mapping[str, Any]) -> NginxStatus:
+    names = {item.name for item in dataclasses.fields(NginxStatus)}
+    version = tuple(int(part) for part in str(reply.get("nginx_version") or "0").split("."))
+    return NginxStatus(**{name: reply[name] for name in names & reply.keys()} | {"nginx_version": version})
+
+
+def as_json(value: Any) -> bytes:
+    """Return JSON for people and programs, with sorted keys."""
+    return json.dumps(value, sort_keys=True).encode()

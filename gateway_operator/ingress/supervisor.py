@@ -13,55 +13,35 @@ import asyncio
 import contextlib
 import json
 import os
-import re
+import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway_operator.ingress.cgroup import available_cpus
+from gateway_operator.ingress.cgroup import available_cpus, available_memory
 from gateway_operator.ingress.children import Child, Children, child_pids, is_accepting, listeners
+from gateway_operator.ingress.control_socket import Refused, ask, listen
+from gateway_operator.ingress.draining import Draining
+from gateway_operator.ingress.generations import BUILTIN, Generations
+from gateway_operator.ingress.probes import (
+    LUA_SINCE,
+    configuration_version,
+    lua_version,
+    nginx_version,
+    package_version,
+)
 from gateway_operator.ingress.surroundings import allow_open_files, has_ipv6, openable_stdout
 
-GENERATION = re.compile(r"gen-[0-9a-f]{16,64}")
-BUILTIN = "builtin"
+CONTROL = "supervisor.sock"
+LUA_FILES = Path(__file__).parent / "lua"
 PROBE_EVERY = 0.025
 TEST_TIMEOUT = 120.0
 MAX_BACKOFF = 10.0
-
-# Before the first config: no port for clients is open, so load balancers see "not yet" and nobody gets a wrong answer.
-BUILTIN_CONFIG = """\
-daemon off;
-pid nginx.pid;
-error_log stderr notice;
-worker_processes 1;
-events {{ worker_connections 64; }}
-http {{
-    client_body_temp_path client-body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    access_log off;
-    server {{
-        listen 127.0.0.1:{port};
-        location = /configuration-version {{ return 200 "builtin"; }}
-        location = /healthz {{ return 503; }}
-        location / {{ return 404; }}
-    }}
-}}
-"""
-
-
-class Refused(Exception):
-    """A command that can't be done; the reply is for the controller."""
-
-    def __init__(self, stage: str, message: str, stderr: str = "") -> None:
-        super().__init__(message)
-        self.reply = {"ok": False, "stage": stage, "error": message, "stderr": stderr}
+WAIT_AT_MOST = 30.0
+PORTS_FREE_WITHIN, POLL_PORTS = 0.5, 0.005
 
 
 def say(message: str, **values: Any) -> None:
@@ -75,6 +55,7 @@ class Supervisor:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.run_dir: Path = options.run_dir
+        self.generations = Generations(options.run_dir)
         self.prefix: Path = options.prefix
         self.binary: str = options.nginx
         self.port: int = options.status_port
@@ -82,10 +63,15 @@ class Supervisor:
         self.reload_timeout: float = options.reload_timeout
         self.master: Child | None = None
         self.restarts = 0
-        self.version = ""
+        self.version = self.package = ""
+        self.modules: str = options.modules
+        self.lua = 0
+        self.draining = Draining(options.max_draining)
         self.stopping = asyncio.Event()
         self.urgent = asyncio.Event()
         self._busy = asyncio.Lock()
+        self._life = secrets.token_hex(4)
+        self._restarted = asyncio.Event()
 
     async def run(self) -> int:
         """Run until told to stop; returns the exit code."""
@@ -94,11 +80,14 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self._on_stop)
         self._stdout = openable_stdout()
-        self._prepare()
-        self.version = await self._nginx_version()
+        self.prefix.mkdir(parents=True, exist_ok=True)
+        self.generations.prepare(self.port)
+        self.version = await nginx_version(self.children.run, self.binary)
+        self.package = package_version(self.version)
+        self.lua = await lua_version(self.children.run, self.binary, self.modules)
         async with self._busy:
             await self._start()
-        server = await self._listen()
+        server = await listen(self.run_dir / CONTROL, self.answer)
         keeper = asyncio.create_task(self._keep_running())
         await self.stopping.wait()
         try:
@@ -106,13 +95,14 @@ class Supervisor:
         finally:
             keeper.cancel()
             server.close()
-            (self.run_dir / "supervisor.sock").unlink(missing_ok=True)
+            (self.run_dir / CONTROL).unlink(missing_ok=True)
         return 0
 
     def _on_stop(self) -> None:
         if self.stopping.is_set():
             self.urgent.set()
         self.stopping.set()
+        self._restarted.set()  # nobody has to wait for another life any more
 
     # --- commands
 
@@ -121,11 +111,14 @@ class Supervisor:
         command = request.get("cmd") if isinstance(request, dict) else None
         if command == "status":
             return self._status()
+        if command == "wait":
+            await self._wait_for_another_life(str(request.get("life")))
+            return self._status()
         if command == "quit":
             self._on_stop()
             return {"ok": True}
         if command in {"apply", "test"}:
-            name = self._checked(request.get("generation"))
+            name = self.generations.checked(request.get("generation"))
             async with self._busy:
                 await (self._apply(name, request.get("status_port")) if command == "apply" else self._test(name))
             return {"ok": True, "generation": name}
@@ -135,27 +128,42 @@ class Supervisor:
         return {
             "ok": True,
             "running": self.master is not None and not self.master.exited.done(),
-            "current": self._target("current"),
-            "last_good": self._target("last-good"),
+            "current": self.generations.target("current"),
+            "last_good": self.generations.target("last-good"),
             "nginx_version": self.version,
+            "package_version": self.package,
+            "modules": self.modules,
+            "lua": str(LUA_FILES) if self.lua >= LUA_SINCE and LUA_FILES.is_dir() else "",
+            "lua_version": self.lua,
             "cpus": available_cpus(),
+            "memory": available_memory(),
             "ipv6": has_ipv6(),
             "restarts": self.restarts,
+            "life": f"{self._life}.{self.restarts}",
+            "draining_generations": len(living := self.draining.living(self._workers())),
+            "draining_workers": sum(map(len, living)),
+            "draining_ended": self.draining.ended,
             "stopping": self.stopping.is_set(),
         }
 
-    def _checked(self, name: Any) -> str:
-        """A generation is one folder right below ours; nothing else is ever opened."""
-        if not isinstance(name, str) or not GENERATION.fullmatch(name):
-            raise Refused("command", "a generation is named gen-<hexadecimal digits>")
-        folder = self.run_dir / name
-        if folder.is_symlink() or not folder.is_dir():
-            raise Refused("command", f"there is no generation {name}")
-        return name
+    async def _wait_for_another_life(self, life: str) -> None:
+        """Return when nginx isn't the process any more that the asker knows; it may have lost its data."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_AT_MOST):
+                while life == f"{self._life}.{self.restarts}" and not self.stopping.is_set():
+                    await self._restarted.wait()
+
+    def _workers(self) -> list[int]:
+        """All worker processes: the master's, and those that a dead master left to us."""
+        master = self.master
+        return [*(child_pids(master.pid) if master else []), *self.children.strangers()]
 
     async def _test(self, name: str) -> None:
-        argv = [self.binary, "-t", "-q", "-e", "stderr", "-p", f"{self.prefix}/", "-c", self._config(name)]
+        argv = [self.binary, "-t", "-q", "-e", "stderr", "-p", f"{self.prefix}/", "-c", self.generations.config(name)]
+        had_socket = self.generations.has_socket()
         code, stderr = await self.children.run(argv, timeout=TEST_TIMEOUT)
+        if not had_socket:  # some versions leave the socket that they tried, and then can't listen there
+            self.generations.remove_socket()
         if code != 0:
             raise Refused("test", f"nginx -t refuses {name}", stderr)
 
@@ -165,53 +173,46 @@ class Supervisor:
         if isinstance(port, int) and not isinstance(port, bool) and 0 < port < 65536:  # noqa: PLR2004
             self.port = port
         await self._test(name)
-        previous = self._target("current")
+        previous = self.generations.target("current")
         old = self._accepting()
-        self._point("current", name)
+        self.generations.point("current", name)
         await self._reload()
         if await self._answers(name.removeprefix("gen-"), old):
-            self._point("last-good", name)
+            self.generations.point("last-good", name)
             say("generation applied", generation=name)
+            self._limit_draining()
             return
         say("new workers do not answer, going back", generation=name, previous=previous)
-        self._point("current", previous or BUILTIN)
+        self.generations.point("current", previous or BUILTIN)
         await self._reload()
         raise Refused("reload", f"no worker answered with {name}; nginx's log says why")
 
+    def _limit_draining(self) -> None:
+        if ended := self.draining.enforce(self._workers()):
+            say("too many generations drain, the oldest is ended", workers=ended, ended=self.draining.ended)
+
     # --- nginx
-
-    def _prepare(self) -> None:
-        self.prefix.mkdir(parents=True, exist_ok=True)
-        builtin = self.run_dir / BUILTIN
-        builtin.mkdir(parents=True, exist_ok=True)
-        (builtin / "nginx.conf").write_text(BUILTIN_CONFIG.format(port=self.port))
-
-    async def _nginx_version(self) -> str:
-        _, output = await self.children.run([self.binary, "-v"], timeout=10)
-        match = re.search(r"nginx/(\d+(?:\.\d+)*)", output)
-        return match[1] if match else ""
 
     async def _start(self) -> None:
         """Start nginx on the newest config that passes: the current one, the last that worked, the built-in one."""
-        for link in ("current", "last-good"):
-            target = self._target(link)
-            if target is None or not GENERATION.fullmatch(target):
-                continue
+        for target in self.generations.stored():
             try:
-                await self._test(self._checked(target))
+                await self._test(self.generations.checked(target))
             except Refused as refused:
                 say("a stored config does not pass", generation=target, stderr=refused.reply["stderr"])
                 continue
-            self._point("current", target)
+            self.generations.point("current", target)
             break
         else:
-            self._point("current", BUILTIN)
+            self.generations.point("current", BUILTIN)
+        await self._dismiss_orphans()
         await self._spawn()
 
     async def _spawn(self) -> None:
-        argv = [self.binary, "-e", "stderr", "-p", f"{self.prefix}/", "-c", self._config("current")]
+        argv = [self.binary, "-e", "stderr", "-p", f"{self.prefix}/", "-c", self.generations.config("current")]
+        self.generations.remove_socket()  # a killed nginx leaves it, and nobody can listen there
         self.master = self.children.start(argv, stdout=self._stdout)
-        say("nginx started", pid=self.master.pid, generation=self._target("current"))
+        say("nginx started", pid=self.master.pid, generation=self.generations.target("current"))
         ends = time.monotonic() + self.reload_timeout
         while not self.master.exited.done() and not self._is_up(self.master.pid):  # before, a HUP would end it
             if time.monotonic() > ends:
@@ -230,6 +231,7 @@ class Supervisor:
         if self.master is None or self.master.exited.done():
             await self._spawn()
         else:
+            self.draining.retire(child_pids(self.master.pid))
             os.kill(self.master.pid, signal.SIGHUP)
 
     async def _keep_running(self) -> None:
@@ -248,15 +250,20 @@ class Supervisor:
                 self.restarts += 1
                 say("nginx ended by itself, starting it again", exit_code=code, restarts=self.restarts)
                 backoff = min(max(backoff * 2, 0.05), MAX_BACKOFF) if time.monotonic() - since < MAX_BACKOFF else 0.05
-                self._dismiss_orphans()
                 await asyncio.sleep(backoff)
                 await self._start()
+                self._restarted.set()
+                self._restarted.clear()
 
-    def _dismiss_orphans(self) -> None:
-        """Workers outlive a killed master and hold its ports; asked to quit they close them and end their requests."""
-        for pid in self.children.strangers():
+    async def _dismiss_orphans(self) -> None:
+        """Take the ports from workers that outlived their master; they end the requests that they have."""
+        orphans = self.children.strangers()
+        for pid in orphans:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGQUIT)
+        ends = time.monotonic() + PORTS_FREE_WITHIN
+        while any(listeners(pid) for pid in orphans) and time.monotonic() < ends:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_PORTS)  # nobody tells when a socket is closed
 
     def _accepting(self) -> list[tuple[int, dict[str, str]]]:
         """The workers of now, each with the listening sockets that it got from the master."""
@@ -269,7 +276,7 @@ class Supervisor:
         """Wait until new workers answer and no old one accepts connections: nginx lets both do so for 100 ms."""
         deadline = time.monotonic() + self.reload_timeout
         while time.monotonic() < deadline and not self.stopping.is_set():
-            if await _probe(self.port) == version and not any(is_accepting(*worker) for worker in old):
+            if await configuration_version(self.port) == version and not any(is_accepting(*worker) for worker in old):
                 return True
             if self.master is None or self.master.exited.done():
                 return False
@@ -295,60 +302,6 @@ class Supervisor:
         hurry.cancel()
         say("nginx stopped")
 
-    # --- files and socket
-
-    def _config(self, name: str) -> str:
-        return str(self.run_dir / name / "nginx.conf")
-
-    def _target(self, link: str) -> str | None:
-        try:
-            return (self.run_dir / link).readlink().name
-        except OSError:
-            return None
-
-    def _point(self, link: str, name: str) -> None:
-        """Swap a link in one step: there is no moment without it."""
-        aside = self.run_dir / f".{link}.new"
-        aside.unlink(missing_ok=True)
-        aside.symlink_to(name)
-        aside.replace(self.run_dir / link)
-
-    async def _listen(self) -> asyncio.AbstractServer:
-        path = self.run_dir / "supervisor.sock"
-        path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve, path, limit=65536)
-        path.chmod(0o660)
-        return server
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, ValueError):
-            while line := await reader.readline():
-                try:
-                    reply = await self.answer(json.loads(line))
-                except Refused as refused:
-                    reply = refused.reply
-                except json.JSONDecodeError:
-                    reply = Refused("command", "no JSON").reply
-                writer.write(json.dumps(reply).encode() + b"\n")
-                await writer.drain()
-        writer.close()
-
-
-async def _probe(port: int) -> str:
-    """Ask for the configuration version on a new connection; "" when nobody answers."""
-    try:
-        async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                writer.write(b"GET /configuration-version HTTP/1.0\r\n\r\n")
-                answer = await reader.read()
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return ""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return body.decode(errors="replace").strip() if b" 200 " in head.split(b"\r\n")[0] else ""
-
 
 def main(argv: Sequence[str]) -> int:
     """Run the supervisor; `status` as the first word asks a running one, for probes."""
@@ -366,6 +319,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run-dir", type=Path, default=Path(env.get("GATEWAY_RUN_DIR", "/run/gateway")))
     parser.add_argument("--prefix", type=Path, default=Path(env.get("GATEWAY_TMP_DIR", "/tmp/nginx")))  # noqa: S108
     parser.add_argument("--nginx", default=env.get("GATEWAY_NGINX", "nginx"), help="the nginx binary")
+    modules = env.get("GATEWAY_NGINX_MODULES", "/usr/lib/nginx/modules")
+    parser.add_argument("--modules", default=modules, help="folder of nginx's dynamic modules")
+    parser.add_argument("--max-draining", type=int, default=4, help="old worker generations that may drain at once")
     parser.add_argument("--status-port", type=int, default=10246, help="loopback port of the version probe")
     parser.add_argument("--shutdown-grace-period", type=float, default=5.0, help="seconds between TERM and QUIT")
     parser.add_argument("--reload-timeout", type=float, default=60.0, help="seconds for new workers to answer")
@@ -375,11 +331,7 @@ def _parser() -> argparse.ArgumentParser:
 def _ask_status(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     try:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(2)
-            client.connect(str(options.run_dir / "supervisor.sock"))
-            client.sendall(b'{"cmd": "status"}\n')
-            reply = json.loads(client.makefile().readline())
+        reply = ask(options.run_dir / CONTROL, {"cmd": "status"})
     except (OSError, ValueError):
         return 1
     print(json.dumps(reply))  # noqa: T201

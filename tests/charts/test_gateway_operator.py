@@ -35,6 +35,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"image": {"repository": "x/controller"}},
     {"kind": "DaemonSet", "hostNetwork": True},
     {"autoscaling": {"enabled": True}},
+    {"admissionWebhooks": {"enabled": True}},
     {"keda": {"enabled": True}},
     {"scope": {"enabled": True, "namespace": "team"}},
 ]

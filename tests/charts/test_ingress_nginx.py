@@ -173,7 +173,6 @@ def test_flags_of_the_upstream_image_only(render):
     ("values", "text"),
     [
         (controller(scope={"namespaceSelector": "a=b"}), "namespaceSelector is not supported"),
-        (controller(extraArgs={"enable-ssl-passthrough": ""}), "enable-ssl-passthrough is not supported"),
         ({"rbac": {"scope": True}}, "rbac.scope needs controller.scope.enabled"),
         (controller(nosuchkey=1), "nosuchkey"),
         ({"nosuchkey": 1}, "nosuchkey"),
@@ -192,15 +191,15 @@ def test_refused_values(helm, values, text):
 def test_values_without_effect_are_named_in_the_notes(helm):
     """Upstream's keys that our image can't honour are never dropped in silence."""
     values = {
-        "tcp": {"8080": "a/b:1"},
-        "controller": {"allowSnippetAnnotations": True, "admissionWebhooks": {"enabled": True}},
+        "dhParam": "x",
+        "controller": {"allowSnippetAnnotations": True, "admissionWebhooks": {"patch": {"image": {}}}},
     }
     from helm_runner import CHARTS
 
     done = helm.run("install", "gw", str(CHARTS / "ingress-nginx"), "--dry-run=client", values=values)
     assert done.returncode == 0, done.stderr
     notes = done.stdout[done.stdout.index("WARNING: these values are set") :].split()
-    assert {"tcp", "controller.allowSnippetAnnotations", "controller.admissionWebhooks"} <= set(notes)
+    assert {"dhParam", "controller.allowSnippetAnnotations", "controller.admissionWebhooks.patch"} <= set(notes)
 
 
 def test_config_map(render):

@@ -161,21 +161,69 @@ def test_observability(render):
     assert monitor["namespaceSelector"] == {"matchNames": ["ns"]}
 
 
-def test_the_webhook_is_upstreams_only(render):
-    """With our image there is none to ask, and an unanswered webhook would stop every Ingress; there are never Jobs."""
-    on = {"admissionWebhooks": {"enabled": True}}
-    assert render(controller(**on)).names() == ALWAYS
-    rendered = render(controller(**on, **UPSTREAM))
+WEBHOOK: dict[str, Any] = {"admissionWebhooks": {"enabled": True}}
+ADMISSION = "gw-ingress-nginx-admission"
+
+
+def test_the_webhook_of_the_upstream_image(render):
+    """Upstream's names, path and flags; its certificate comes from a Secret or from cert-manager, never from a Job."""
+    rendered = render(controller(**WEBHOOK, **UPSTREAM))
     webhook = rendered.one("ValidatingWebhookConfiguration")["webhooks"][0]
-    assert (webhook["failurePolicy"], webhook["clientConfig"]["service"]["path"]) == (
-        "Fail",
-        "/networking/v1/ingresses",
-    )
+    assert (webhook["failurePolicy"], webhook["timeoutSeconds"]) == ("Fail", 10)
+    assert webhook["clientConfig"]["service"]["path"] == "/networking/v1/ingresses"
     assert "--validating-webhook=:8443" in flags(rendered)
     assert ("Service", f"{NAME}-admission") in rendered.names()
-    assert "Job" not in rendered.kinds()
-    on["admissionWebhooks"]["certManager"] = {"enabled": True}
-    assert {"Issuer", "Certificate"} <= render(controller(**on, **UPSTREAM)).kinds()
+    assert not {"Job", "Secret"} & rendered.kinds()
+    managed = {"admissionWebhooks": {"enabled": True, "certManager": {"enabled": True}}}
+    assert {"Issuer", "Certificate"} <= render(controller(**managed, **UPSTREAM)).kinds()
+
+
+def test_the_webhook_of_our_image(render):
+    """Our controller makes the certificates, with rights to one Secret and one configuration, neither to make one."""
+    rendered = render(controller(**WEBHOOK))
+    assert rendered.names() - ALWAYS == {
+        ("ValidatingWebhookConfiguration", ADMISSION),
+        ("Service", f"{NAME}-admission"),
+        ("Secret", f"{ADMISSION}-tls"),
+    }
+    webhook = rendered.one("ValidatingWebhookConfiguration")["webhooks"][0]
+    assert webhook["timeoutSeconds"] == 2
+    assert "caBundle" not in webhook["clientConfig"]
+    assert not {"data", "stringData"} & set(rendered.one("Secret"))
+    assert [flag for flag in flags(rendered) if "webhook" in flag] == [
+        "--validating-webhook=:8443",
+        f"--validating-webhook-secret={ADMISSION}-tls",
+        f"--validating-webhook-configuration={ADMISSION}",
+    ]
+    assert {"name": "webhook", "containerPort": 8443, "protocol": "TCP"} in containers(rendered)["controller"]["ports"]
+    rules = rendered.one("ClusterRole")["rules"]
+    assert {
+        "apiGroups": ["admissionregistration.k8s.io"],
+        "resources": ["validatingwebhookconfigurations"],
+        "resourceNames": [ADMISSION],
+        "verbs": ["get", "patch"],
+    } in rules
+    (secrets,) = [rule for rule in rendered.one("Role")["rules"] if "secrets" in rule["resources"]]
+    assert (secrets["resourceNames"], secrets["verbs"]) == ([f"{ADMISSION}-tls"], ["get", "list", "watch", "patch"])
+
+
+@pytest.mark.parametrize("more", [{"certManager": {"enabled": True}}, {"caBundle": "QUFB"}])
+def test_the_webhook_of_our_image_with_others_certificates(render, more):
+    """They come in files, and no right is given for them; a gateway with Roles only may have it, too."""
+    values = controller(admissionWebhooks={"enabled": True, **more}, scope={"enabled": True})
+    values["rbac"] = {"scope": True}
+    rendered = render(values)
+    assert "--validating-webhook-certificate=/usr/local/certificates/cert" in flags(rendered)
+    mounts = {mount["name"]: mount["mountPath"] for mount in containers(rendered)["controller"]["volumeMounts"]}
+    assert mounts["webhook-cert"] == "/usr/local/certificates"
+    assert "webhook-cert" not in {mount["name"] for mount in containers(rendered)["nginx"]["volumeMounts"]}
+    assert not {"Secret", "ClusterRole"} & rendered.kinds()
+
+
+def test_the_webhooks_own_certificates_need_a_cluster_role(helm):
+    """With Roles only it is refused, in words that say what to do."""
+    values = controller(**WEBHOOK, scope={"enabled": True}) | {"rbac": {"scope": True}}
+    assert "needs certManager.enabled or caBundle" in helm.refusal("ingress-nginx", values)
 
 
 def test_default_backend(render):

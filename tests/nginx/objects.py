@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_operator.ingress.snapshot import Snapshot
@@ -45,23 +46,46 @@ def ingress(
         spec["defaultBackend"] = backend(kwargs["default"])
     data = meta(name, kwargs.get("namespace", "apps"))
     data["creationTimestamp"] = kwargs.get("created", data["creationTimestamp"])
-    data["annotations"] = {PREFIX + key: value for key, value in (annotations or {}).items()}
+    data["annotations"] = {key if "/" in key else PREFIX + key: value for key, value in (annotations or {}).items()}
     return {"metadata": data, "spec": spec}
 
 
-def secret(name: str, chain: bytes, key: bytes, namespace: str = "apps") -> dict[str, Any]:
-    data = {"tls.crt": base64.b64encode(chain).decode(), "tls.key": base64.b64encode(key).decode()}
-    return {"metadata": meta(name, namespace), "type": "kubernetes.io/tls", "data": data}
+def secret(name: str, chain: bytes, key: bytes, namespace: str = "apps", **more: bytes) -> dict[str, Any]:
+    """A TLS Secret; `more` are further keys, with `_` for the dot."""
+    data = {"tls.crt": chain, "tls.key": key} | {key.replace("_", "."): value for key, value in more.items()}
+    return opaque(name, namespace, kind="kubernetes.io/tls", **data)
+
+
+def site(host: str, annotations: dict[str, str] | None = None, *paths: tuple[str, str, str], **kwargs: Any) -> Any:
+    """An Ingress for one host, whose paths lead to service `a` unless said otherwise; its name is the host's."""
+    rules = rule(host, *(paths or (("/", "Prefix", "a"),)))
+    return ingress(kwargs.pop("name", host.replace("*", "wild")), rules, annotations=annotations, **kwargs)
+
+
+def opaque(name: str, namespace: str = "apps", kind: str = "Opaque", **data: bytes | str) -> dict[str, Any]:
+    """A Secret with any data."""
+    encoded = {key: base64.b64encode(v.encode() if isinstance(v, str) else v).decode() for key, v in data.items()}
+    return {"metadata": meta(name, namespace), "type": kind, "data": encoded}
+
+
+def configmap(name: str, namespace: str = "apps", **data: str) -> dict[str, Any]:
+    """A ConfigMap; `_` in a key stands for `-`."""
+    return {"metadata": meta(name, namespace), "data": {key.replace("_", "-"): value for key, value in data.items()}}
 
 
 def world(
     *ingresses: dict[str, Any],
-    services: dict[str, Any] | None = None,
-    secrets: list[dict[str, Any]] | None = None,
-    config: dict[str, str] | None = None,
+    services: Mapping[str, Any] | None = None,
+    secrets: Iterable[dict[str, Any]] = (),
+    config: Mapping[str, str] | None = None,
+    configmaps: Iterable[dict[str, Any]] = (),
     namespace: str = "apps",
+    **more: Any,
 ) -> Snapshot:
-    """A snapshot; `services` maps names to a port on loopback, a list of ports, or None for no endpoints."""
+    """A snapshot; `services` maps names to a port on loopback, a list of ports, or None for no endpoints.
+
+    `more` are further fields of the snapshot (`names`, `tcp`, `udp`).
+    """
     found, slices = {}, {}
     for name, ports in (services or {}).items():
         key = (namespace, name)
@@ -75,5 +99,8 @@ def world(
             }
             for number in numbers
         ]
-    by_name = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in secrets or ()}
-    return Snapshot(ingresses, found, slices, by_name, config or {})
+    return Snapshot(ingresses, found, slices, _by_name(secrets), config or {}, configmaps=_by_name(configmaps), **more)
+
+
+def _by_name(items: Iterable[dict[str, Any]]) -> dict[tuple[str, str], Any]:
+    return {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in items}

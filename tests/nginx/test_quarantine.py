@@ -3,87 +3,129 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from gateway_operator.cli import cli
 from gateway_operator.ingress import annotations
-from gateway_operator.ingress.controller import Controller
-from gateway_operator.ingress.events import Reporter
-from gateway_operator.ingress.metrics import Metrics
-from gateway_operator.ingress.options import IngressOptions
+from gateway_operator.ingress.annotation_rows import PREFIX, Row
 from gateway_operator.ingress.render import values
-from gateway_operator.ingress.snapshot import Snapshot
+from tests.nginx.conftest import running
+from tests.nginx.controlled import Controlled, controlled
 from tests.nginx.harness import Backend, Gateway, eventually
 from tests.nginx.objects import ingress, rule, world
 
-pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
+pytestmark = pytest.mark.usefixtures("local_addresses_allowed", "hole")
 
 
-class FixedSources:
-    """Objects that a test changes by hand, in the place of informers."""
-
-    waiting_for = ""
-    config_object: dict[str, Any] = {}  # noqa: RUF012
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.current = snapshot
-
-    async def synced(self) -> None:
-        """Nothing to wait for."""
-
-    def snapshot(self) -> Snapshot:
-        """What the test put here."""
-        return self.current
+@pytest.fixture
+def gateway(nginx_binary: Path, renderer: str) -> Iterator[Gateway]:
+    """A gateway of this test alone, once for each renderer."""
+    with running(nginx_binary, renderer) as found:
+        yield found
 
 
-class Notebook:
-    """Writes down what users would be told."""
+@pytest.fixture
+def hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let any text through as proxy-body-size, in the front and in the renderer."""
+    find = annotations.find
 
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str, str]] = []
+    def without_grammar(key: str) -> Row | None:
+        row = find(key)
+        return dataclasses.replace(row, read=str) if row and row.key == f"{PREFIX}proxy-body-size" else row
 
-    def event(self, target: Any, *, type_: str, reason: str, message: str) -> None:  # noqa: ARG002
-        """Remember one Event."""
-        self.told.append((target.name, reason, message))
+    monkeypatch.setattr(annotations, "find", without_grammar)
+    monkeypatch.setattr(values, "size", values.Typed)
 
 
-async def test_what_slips_through_is_quarantined(
-    gateway: Gateway, backends: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hole in a grammar costs the Ingress that uses it, not its neighbours; its correction brings it back."""
-    monkeypatch.setitem(annotations._READERS, "proxy-read-timeout", str)
-    monkeypatch.setattr(values, "duration", values.Typed)
-    bad = ingress("bad", rule("bad.test", ("/", "Prefix", "a")), annotations={"proxy-read-timeout": "soon"})
-    good = ingress("good", rule("good.test", ("/", "Prefix", "a")))
-    sources = FixedSources(world(bad, good, services={"a": backends["a"].port}))
-    notebook = Notebook()
-    reporter = Reporter(notebook)  # type: ignore[arg-type]
-    reporter.start_speaking()
-    options = IngressOptions(http_port=gateway.http, https_port=gateway.https, status_port=gateway.status)
-    metrics = Metrics(controller_class="c", namespace="n", pod="p", version="1")
-    controller = Controller(options, sources, gateway.supervised, reporter, metrics)  # type: ignore[arg-type]
-    running = asyncio.create_task(controller.run())
+def sized(name: str, size: str, backend: str = "a") -> dict[str, Any]:
+    """An Ingress for `<name>.test` with a text for proxy-body-size."""
+    return ingress(name, rule(f"{name}.test", ("/", "Prefix", backend)), annotations={"proxy-body-size": size})
 
-    async def good_serves() -> bool:
-        return await gateway.backend_of("good.test") == "a"
+
+async def serves(gateway: Gateway, host: str, what: str | int = "a") -> None:
+    """Wait until a host is answered so."""
+
+    async def answers() -> bool:
+        return await gateway.backend_of(host) == what
+
+    await eventually(answers)
+
+
+async def told(run: Controlled, name: str) -> None:
+    """Wait until the owner of an Ingress was told once."""
 
     async def is_told() -> bool:
-        return [(name, reason) for name, reason, _ in notebook.told] == [("bad", "Quarantined")]
+        return run.notebook.reasons(name) == ["Quarantined"]
 
-    async def bad_serves() -> bool:
-        return await gateway.backend_of("bad.test") == "a"
+    await eventually(is_told)
 
-    try:
-        await eventually(good_serves)
+
+async def test_what_slips_through_is_quarantined(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """A hole in a grammar costs the Ingress that uses it, not its neighbours; its correction brings it back."""
+    bad, good = sized("bad", "soon"), sized("good", "2m")
+    services = {"a": backends["a"].port}
+    async with controlled(gateway, world(bad, good, services=services)) as run:
+        await serves(gateway, "good.test")
         assert await gateway.backend_of("bad.test") == 404
-        await eventually(is_told)
-        assert "invalid value" in notebook.told[0][2]
-        mended = ingress("bad", rule("bad.test", ("/", "Prefix", "a")), annotations={"proxy-read-timeout": "7s"})
+        await told(run, "bad")
+        assert "invalid value" in run.notebook.told[-1][2]
+        mended = sized("bad", "7m")
         mended["metadata"]["uid"] = bad["metadata"]["uid"]
-        sources.current = world(mended, good, services={"a": backends["a"].port})
-        controller.wake()
-        await eventually(bad_serves)
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        run.show(world(mended, good, services=services))
+        await serves(gateway, "bad.test")
+
+
+async def test_others_go_on_beside_a_bad_one(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """While a bad Ingress stays, another one's changes reach nginx soon, files and data alike."""
+    bad, services = sized("bad", "no size"), {name: backend.port for name, backend in backends.items()}
+    async with controlled(gateway, world(sized("good", "2m"), services=services)) as run:
+        await serves(gateway, "good.test")
+        run.show(world(bad, sized("good", "2m"), services=services))
+        await told(run, "bad")
+        for number, name in enumerate("bcab"):
+            began = time.monotonic()
+            run.show(world(bad, sized("good", f"{number + 3}m", name), services=services))
+            await serves(gateway, "good.test", name)
+            assert time.monotonic() - began < 10
+
+
+async def test_several_bad_ones_at_once(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """Each is found, whether nginx's words lead to it or halving does; the good ones serve."""
+    bad = [sized(f"bad{number}", f"{number}x") for number in range(3)]
+    good = [sized(f"good{number}", f"{number + 1}m") for number in range(4)]
+    async with controlled(gateway, world(*bad, *good, services={"a": backends["a"].port})) as run:
+        for item in good:
+            await serves(gateway, f"{item['metadata']['name']}.test")
+        for item in bad:
+            await told(run, item["metadata"]["name"])
+
+
+async def test_conf_shows_who_is_behind_what(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """The command names the Ingresses of each server, and those that are left out."""
+    objects = world(sized("bad", "soon"), sized("good", "2m"), services={"a": backends["a"].port})
+    async with controlled(gateway, objects) as run:
+        await serves(gateway, "good.test")
+        await told(run, "bad")
+
+        async def written() -> bool:
+            return bool(json.loads((gateway.folder / "quarantine.json").read_text()))
+
+        await eventually(written)
+    shown = await asyncio.to_thread(CliRunner().invoke, cli, ["conf", "--run-dir", str(gateway.folder), "--blame"])
+    assert shown.exit_code == 0, shown.output
+    assert "good.test  apps/good" in shown.output
+    assert "quarantined  apps/bad" in shown.output
+    shown = await asyncio.to_thread(CliRunner().invoke, cli, ["conf", "--run-dir", str(gateway.folder), "--json"])
+    found = json.loads(shown.output)
+    assert "nginx.conf" in found["files"]
+    assert found["generation"] == found["lastGood"]
+    if gateway.renderer == "dynamic":
+        assert found["data"]["keys"] >= found["data"]["snapshotKeys"]["h"] >= 2

@@ -27,7 +27,7 @@ def names_in(der: bytes) -> list[str]:
 
 
 async def test_certificates_by_server_name(
-    gateway: Gateway, backends: dict[str, Backend], authority: trustme.CA
+    served: Gateway, backends: dict[str, Backend], authority: trustme.CA
 ) -> None:
     """Exact beats wildcard; a wrong, broken or missing certificate means the default one and a problem."""
     secrets = [
@@ -45,10 +45,10 @@ async def test_certificates_by_server_name(
         (["broken.test"], "broken"),
         (["missing.test"], "missing"),
     ]
-    graph = await gateway.serve(
+    graph = await served.serve(
         world(ingress("tls", *rules, tls=tls), services={"a": backends["a"].port}, secrets=secrets)
     )
-    shown = {host: names_in(gateway.certificate(host)) for host in (*hosts, "unknown.test")}
+    shown = {host: names_in(served.certificate(host)) for host in (*hosts, "unknown.test")}
     assert shown == {
         "one.x.test": ["one.x.test"],
         "two.x.test": ["*.x.test"],
@@ -63,17 +63,17 @@ async def test_certificates_by_server_name(
     assert b"".join(p.message.encode() for p in graph.problems).count(b"PRIVATE") == 0
 
 
-async def test_https_end_to_end(gateway: Gateway, backends: dict[str, Backend], authority: trustme.CA) -> None:
+async def test_https_end_to_end(served: Gateway, backends: dict[str, Backend], authority: trustme.CA) -> None:
     """A verifying client gets an answer over TLS and HTTP/2 is offered; strict transport security is set."""
     snapshot = world(
         ingress("tls", rule("x.test", ("/", "Prefix", "a")), tls=[(["x.test"], "s")]),
         services={"a": backends["a"].port},
         secrets=[secret("s", *pair(authority, "x.test"))],
     )
-    await gateway.serve(snapshot)
+    await served.serve(snapshot)
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    url = f"https://127.0.0.1:{gateway.https}/"
+    url = f"https://127.0.0.1:{served.https}/"
     async with (
         aiohttp.ClientSession() as session,
         session.get(url, ssl=context, server_hostname="x.test", headers={"Host": "x.test"}) as answer,
@@ -83,7 +83,7 @@ async def test_https_end_to_end(gateway: Gateway, backends: dict[str, Backend], 
     assert (told["X-Forwarded-Proto"], told["X-Forwarded-Port"], told["Host"]) == ("https", "443", "x.test")
 
 
-async def test_tls_hosts_redirect(gateway: Gateway, backends: dict[str, Backend]) -> None:
+async def test_tls_hosts_redirect(served: Gateway, backends: dict[str, Backend]) -> None:
     """A host with TLS redirects with 308; the annotation and ACME paths stay plain; force redirects without TLS."""
     snapshot = world(
         ingress(
@@ -97,18 +97,18 @@ async def test_tls_hosts_redirect(gateway: Gateway, backends: dict[str, Backend]
         ingress("force", rule("z.test", ("/", "Prefix", "a")), annotations={"force-ssl-redirect": "true"}),
         services={name: backend.port for name, backend in backends.items()},
     )
-    await gateway.serve(snapshot)
-    answer = await gateway.get("x.test:8080", "/p/q?a=b")
+    await served.serve(snapshot)
+    answer = await served.get("x.test:8080", "/p/q?a=b")
     assert (answer.status, answer.headers["Location"]) == (308, "https://x.test/p/q?a=b")
-    assert (await gateway.get("x.test", headers={"X-Forwarded-Proto": "https"})).status == 308
-    assert await gateway.backend_of("x.test", "/.well-known/acme-challenge/t") == "b"
-    assert await gateway.backend_of("y.test") == "a"
-    assert (await gateway.get("z.test")).status == 308
+    assert (await served.get("x.test", headers={"X-Forwarded-Proto": "https"})).status == 308
+    assert await served.backend_of("x.test", "/.well-known/acme-challenge/t") == "b"
+    assert await served.backend_of("y.test") == "a"
+    assert (await served.get("z.test")).status == 308
 
 
-async def test_forwarded_headers_are_replaced(gateway: Gateway, backends: dict[str, Backend]) -> None:
+async def test_forwarded_headers_are_replaced(served: Gateway, backends: dict[str, Backend]) -> None:
     """What a client claims about itself doesn't reach the backend as the gateway's word."""
-    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
+    await served.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
     lies = {
         "X-Forwarded-For": "6.6.6.6",
         "X-Real-IP": "6.6.6.6",
@@ -117,43 +117,43 @@ async def test_forwarded_headers_are_replaced(gateway: Gateway, backends: dict[s
         "Proxy": "http://evil.test",
         "X-Request-ID": "my-id",
     }
-    told = (await (await gateway.get("x.test", headers=lies)).json())["headers"]
+    told = (await (await served.get("x.test", headers=lies)).json())["headers"]
     assert told["X-Forwarded-For"] == told["X-Real-IP"] == "127.0.0.1"
     assert told["X-Original-Forwarded-For"] == "6.6.6.6"
     assert (told["X-Forwarded-Proto"], told["X-Scheme"], told["X-Forwarded-Scheme"]) == ("http", "http", "http")
     assert (told["Host"], told["X-Forwarded-Host"]) == ("x.test", "x.test")
-    assert told["X-Forwarded-Port"] == str(gateway.http)
+    assert told["X-Forwarded-Port"] == str(served.http)
     assert "Proxy" not in told
     assert told["X-Request-ID"] == "my-id"
-    assert len((await (await gateway.get("x.test")).json())["headers"]["X-Request-ID"]) == 32
+    assert len((await (await served.get("x.test")).json())["headers"]["X-Request-ID"]) == 32
 
 
-async def test_forwarded_headers_of_trusted_peers_count(gateway: Gateway, backends: dict[str, Backend]) -> None:
+async def test_forwarded_headers_of_trusted_peers_count(served: Gateway, backends: dict[str, Backend]) -> None:
     """With use-forwarded-headers the peer in front is believed, and only a peer of proxy-real-ip-cidr."""
     objects = ingress("one", rule("x.test", ("/", "Prefix", "a")), tls=[(["x.test"], "")])
     claims = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "front.test"}
     services = {"a": backends["a"].port}
     config = {"use-forwarded-headers": "true", "compute-full-forwarded-for": "true"}
-    await gateway.serve(world(objects, services=services, config=config))
-    answer = await gateway.get("x.test", headers=claims)
+    await served.serve(world(objects, services=services, config=config))
+    answer = await served.get("x.test", headers=claims)
     assert answer.status == 200
     told = (await answer.json())["headers"]
     assert (told["X-Real-IP"], told["X-Forwarded-For"]) == ("6.6.6.6", "6.6.6.6, 127.0.0.1")
     assert (told["X-Forwarded-Host"], told["X-Forwarded-Proto"]) == ("front.test", "https")
-    await gateway.serve(world(objects, services=services, config=config | {"proxy-real-ip-cidr": "10.0.0.0/8"}))
-    assert (await gateway.get("x.test", headers=claims)).status == 308
+    await served.serve(world(objects, services=services, config=config | {"proxy-real-ip-cidr": "10.0.0.0/8"}))
+    assert (await served.get("x.test", headers=claims)).status == 308
 
 
-async def test_websocket(gateway: Gateway, backends: dict[str, Backend]) -> None:
+async def test_websocket(served: Gateway, backends: dict[str, Backend]) -> None:
     """An upgraded connection carries messages both ways."""
-    await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
-    url = f"http://127.0.0.1:{gateway.http}/ws"
+    await served.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
+    url = f"http://127.0.0.1:{served.http}/ws"
     async with aiohttp.ClientSession() as session, session.ws_connect(url, headers={"Host": "x.test"}) as ws:
         await ws.send_str("hello")
         assert (await ws.receive()).data == "a:hello"
 
 
-async def test_body_size_and_virtual_host(gateway: Gateway, backends: dict[str, Backend]) -> None:
+async def test_body_size_and_virtual_host(served: Gateway, backends: dict[str, Backend]) -> None:
     """The body limit of one Ingress holds for its routes only; upstream-vhost changes what the backend sees."""
     notes = {"proxy-body-size": "2k", "upstream-vhost": "svc.apps.svc.cluster.local"}
     snapshot = world(
@@ -161,41 +161,41 @@ async def test_body_size_and_virtual_host(gateway: Gateway, backends: dict[str, 
         ingress("large", rule("y.test", ("/", "Prefix", "a"))),
         services={"a": backends["a"].port},
     )
-    await gateway.serve(snapshot)
+    await served.serve(snapshot)
     body = b"x" * 4096
-    assert (await gateway.get("x.test", method="POST", data=body)).status == 413
-    assert (await (await gateway.get("y.test", method="POST", data=body)).json())["size"] == 4096
-    told = (await (await gateway.get("x.test")).json())["headers"]
+    assert (await served.get("x.test", method="POST", data=body)).status == 413
+    assert (await (await served.get("y.test", method="POST", data=body)).json())["size"] == 4096
+    told = (await (await served.get("x.test")).json())["headers"]
     assert (told["Host"], told["X-Forwarded-Host"]) == ("svc.apps.svc.cluster.local", "x.test")
 
 
-async def test_access_log_is_json_when_asked(gateway: Gateway, backends: dict[str, Backend]) -> None:
+async def test_access_log_is_json_when_asked(served: Gateway, backends: dict[str, Backend]) -> None:
     """Upstream's way to JSON logs works, with its variables, and a client can't break out of a string."""
     names = {"host": "host", "path": "location_path", "up": "proxy_upstream_name", "ns": "namespace"}
     fields = {key: f"${name}" for key, name in (names | {"agent": "http_user_agent"}).items()}
     log = json.dumps(fields, separators=(",", ":"))
     config = {"log-format-escape-json": "true", "log-format-upstream": log}
-    await gateway.serve(
+    await served.serve(
         world(ingress("one", rule("x.test", ("/p", "Prefix", "a"))), services={"a": backends["a"].port}, config=config)
     )
-    await gateway.get("x.test", "/p", headers={"User-Agent": 'a"b\\c'})
+    await served.get("x.test", "/p", headers={"User-Agent": 'a"b\\c'})
 
     async def logged() -> bool:
-        lines = [json.loads(line) for line in gateway.log().splitlines() if '"host":"x.test"' in line]
+        lines = [json.loads(line) for line in served.log().splitlines() if '"host":"x.test"' in line]
         return lines == [{"host": "x.test", "path": "/p", "up": "apps-a-80", "ns": "apps", "agent": 'a"b\\c'}]
 
     await eventually(logged)
 
 
-async def test_default_certificate_is_checked(gateway: Gateway) -> None:
+async def test_default_certificate_is_checked(served: Gateway) -> None:
     """The self-made certificate is what an unknown name gets."""
-    await gateway.serve(world())
-    assert x509.load_der_x509_certificate(gateway.certificate("any.test")) == x509.load_pem_x509_certificate(
+    await served.serve(world())
+    assert x509.load_der_x509_certificate(served.certificate("any.test")) == x509.load_pem_x509_certificate(
         FAKE.certificate.pem
     )
 
 
-async def test_every_honoured_config_key_is_taken(gateway: Gateway, backends: dict[str, Backend]) -> None:
+async def test_every_honoured_config_key_is_taken(served: Gateway, backends: dict[str, Backend]) -> None:
     """A ConfigMap full of changed values still makes a configuration that serves."""
     config = {
         "use-gzip": "true",
@@ -222,10 +222,10 @@ async def test_every_honoured_config_key_is_taken(gateway: Gateway, backends: di
         "enable-real-ip": "true",
         "proxy-body-size": "0",
     }
-    await gateway.serve(
+    await served.serve(
         world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}, config=config)
     )
-    answer = await gateway.get("x.test", headers={"Accept-Encoding": "gzip"})
+    answer = await served.get("x.test", headers={"Accept-Encoding": "gzip"})
     assert answer.headers["Server"].startswith("nginx/")
     with pytest.raises(ssl.SSLError):
-        gateway.certificate("unknown.test")
+        served.certificate("unknown.test")

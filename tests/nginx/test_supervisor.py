@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from gateway_operator.ingress.children import child_pids, is_accepting, listeners
-from gateway_operator.ingress.supervised import GenerationRefused, generation_name
+from gateway_operator.ingress.supervised import GenerationRefused, NginxStatus, generation_name
 from tests.nginx.harness import Backend, Gateway, eventually
 from tests.nginx.objects import ingress, rule, world
 
@@ -143,6 +143,61 @@ async def test_a_restarted_supervisor_serves_without_the_controller(
         return await gateway.backend_of("x.test") == "a"
 
     await eventually(serves)
+
+
+async def test_draining_generations_are_capped(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """Requests that never end keep at most so many old generations alive; the oldest is ended and counted."""
+    gateway.stop()
+    gateway.flags = ["--max-draining=2"]
+    await gateway.start()
+    services = {name: backend.port for name, backend in backends.items()}
+    waiting = []
+    for number in range(5):
+        one = ingress("one", rule("x.test", ("/", "Prefix", "abc"[number % 3])), annotations={"proxy-body-size": "2m"})
+        await gateway.serve(world(one, services=services))
+        waiting.append(asyncio.create_task(gateway.get("x.test", "/?wait=60", method="POST")))
+        await eventually(lambda seen=number + 1: _asked(backends, seen))
+    assert gateway.reloads == 5
+    status = await eventually(lambda: _ended(gateway, 2))
+    assert status.draining_generations == 2
+    assert status.draining_workers >= 2
+    cut, going = waiting[:2], waiting[2:]
+    for task in cut:
+        with pytest.raises(aiohttp.ClientError):
+            await task
+    assert not any(task.done() for task in going)
+    for task in going:
+        task.cancel()
+    await asyncio.gather(*going, return_exceptions=True)
+
+
+async def _asked(backends: dict[str, Backend], number: int) -> bool:
+    return sum(len(backend.seen) for backend in backends.values()) >= number
+
+
+async def _ended(gateway: Gateway, number: int) -> NginxStatus | None:
+    status = await gateway.supervised.status()
+    return status if status.draining_ended >= number else None
+
+
+async def test_the_status_describes_the_machine(gateway: Gateway) -> None:
+    """The controller learns from it which renderer fits: Lua's version is asked of nginx, not of file names."""
+    status = await gateway.supervised.status()
+    assert status.lua_version >= 10_022
+    assert status.lua.endswith("/ingress/lua")
+    assert status.modules.endswith("/modules")
+    assert status.cpus >= 1
+    assert status.memory >= 0
+
+
+async def test_another_life_is_told(gateway: Gateway) -> None:
+    """Who waits learns of a restart at once, not at the next look."""
+    before = await gateway.supervised.status()
+    waiting = asyncio.create_task(gateway.supervised.wait_for_another_life(before.life))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    os.kill(gateway.master, signal.SIGKILL)
+    assert (await waiting).life != before.life
 
 
 async def test_term_lets_requests_end(gateway: Gateway, backends: dict[str, Backend]) -> None:

@@ -27,8 +27,13 @@
 {{- if and $c.reportNodeInternalIp $c.hostNetwork -}}{{- $flags = append $flags "report-node-internal-ip-address=true" -}}{{- end -}}
 {{- if include "ingress-nginx.webhook" . -}}
 {{- $flags = append $flags (printf "validating-webhook=:%v" $c.admissionWebhooks.port) -}}
+{{- if include "ingress-nginx.webhookOwn" . -}}
+{{- $flags = append $flags (printf "validating-webhook-secret=%s" (include "ingress-nginx.admissionWebhooks.secret" .)) -}}
+{{- $flags = append $flags (printf "validating-webhook-configuration=%s" (include "ingress-nginx.admissionWebhooks.fullname" .)) -}}
+{{- else -}}
 {{- $flags = append $flags (printf "validating-webhook-certificate=%s" $c.admissionWebhooks.certificate) -}}
 {{- $flags = append $flags (printf "validating-webhook-key=%s" $c.admissionWebhooks.key) -}}
+{{- end -}}
 {{- end -}}
 {{- with $c.maxmindLicenseKey -}}{{- $flags = append $flags (printf "maxmind-license-key=%s" .) -}}{{- end -}}
 {{- with $c.healthCheckHost -}}{{- $flags = append $flags (printf "healthz-host=%s" .) -}}{{- end -}}

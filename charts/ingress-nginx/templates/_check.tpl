@@ -4,12 +4,12 @@
 {{- if and .Values.rbac.scope (not $c.scope.enabled) -}}
 {{- fail "rbac.scope needs controller.scope.enabled: without it the controller watches all namespaces and needs a ClusterRole" -}}
 {{- end -}}
+{{- if and .Values.rbac.scope (include "ingress-nginx.webhookOwn" .) -}}
+{{- fail "controller.admissionWebhooks with rbac.scope needs certManager.enabled or caBundle: without a ClusterRole the controller can't say which certificate is to be trusted" -}}
+{{- end -}}
 {{- if include "ingress-nginx.native" . -}}
 {{- if and $c.scope.namespaceSelector (not $c.scope.enabled) -}}
 {{- fail "controller.scope.namespaceSelector is not supported by the gateway's own image: serve one namespace with controller.scope.namespace, or all" -}}
-{{- end -}}
-{{- if and (hasKey $c.extraArgs "enable-ssl-passthrough") (ne (toString (get $c.extraArgs "enable-ssl-passthrough")) "false") -}}
-{{- fail "controller.extraArgs.enable-ssl-passthrough is not supported by the gateway's own image: remove it, or choose the upstream image" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -21,16 +21,10 @@
 existingPsp (Kubernetes has no PodSecurityPolicy any more)
 {{- end }}
 {{- if include "ingress-nginx.native" . -}}
-{{- if .Values.tcp }}
-tcp
-{{- end }}
-{{- if .Values.udp }}
-udp
-{{- end }}
 {{- if .Values.dhParam }}
 dhParam
 {{- end }}
-{{- range $key := list "addHeaders" "proxySetHeaders" "extraModules" "maxmindLicenseKey" "enableTopologyAwareRouting" "shareProcessNamespace" "allowSnippetAnnotations" }}
+{{- range $key := list "extraModules" "maxmindLicenseKey" "enableTopologyAwareRouting" "shareProcessNamespace" "allowSnippetAnnotations" }}
 {{- if get $c $key }}
 controller.{{ $key }}
 {{- end }}
@@ -40,9 +34,6 @@ controller.customTemplate
 {{- end }}
 {{- if $c.opentelemetry.enabled }}
 controller.opentelemetry
-{{- end }}
-{{- if $c.admissionWebhooks.enabled }}
-controller.admissionWebhooks
 {{- end }}
 {{- if $c.image.chroot }}
 controller.image.chroot
@@ -54,8 +45,8 @@ controller.enableAnnotationValidations
 {{- if $c.statusExcludedNamespaces }}
 controller.statusExcludedNamespaces
 {{- end }}
+{{- end -}}
 {{- if $c.admissionWebhooks.patch }}
 controller.admissionWebhooks.patch (there are no hook Jobs)
 {{- end }}
-{{- end -}}
 {{- end -}}

@@ -69,6 +69,11 @@ only with privilege escalation, which the node's own ports below 1024 need */}}
     - name: token
       mountPath: /var/run/secrets/kubernetes.io/serviceaccount
       readOnly: true
+    {{- if and (include "ingress-nginx.webhook" .) (not (include "ingress-nginx.webhookOwn" .)) }}
+    - name: webhook-cert
+      mountPath: {{ dir $c.admissionWebhooks.certificate | quote }}
+      readOnly: true
+    {{- end }}
     {{- with $c.extraVolumeMounts }}
     {{- include "ingress-nginx.structure" (list $ .) | nindent 4 }}
     {{- end }}

@@ -32,9 +32,15 @@
 {{- else if eq $plane "native" -}}true{{- end -}}
 {{- end -}}
 
-{{/* "true" when the webhook of the upstream image is there. */}}
+{{/* "true" when the admission webhook is there. */}}
 {{- define "ingress-nginx.webhook" -}}
-{{- if and .Values.controller.admissionWebhooks.enabled (not (include "ingress-nginx.native" .)) -}}true{{- end -}}
+{{- if .Values.controller.admissionWebhooks.enabled -}}true{{- end -}}
+{{- end -}}
+
+{{/* "true" when our controller makes the webhook's certificates itself. */}}
+{{- define "ingress-nginx.webhookOwn" -}}
+{{- $w := .Values.controller.admissionWebhooks -}}
+{{- if and $w.enabled (include "ingress-nginx.native" .) (not $w.certManager.enabled) (not $w.caBundle) -}}true{{- end -}}
 {{- end -}}
 
 {{/* "true" when there are, or may be, at least two pods. */}}

@@ -37,6 +37,11 @@
 {{- printf "%s-%s" (include "ingress-nginx.fullname" .) .Values.controller.admissionWebhooks.name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* The Secret in which our controller keeps the webhook's certificates. */}}
+{{- define "ingress-nginx.admissionWebhooks.secret" -}}
+{{- printf "%s-tls" (include "ingress-nginx.admissionWebhooks.fullname" . | trunc 59 | trimSuffix "-") -}}
+{{- end -}}
+
 {{- define "ingress-nginx.defaultBackend.fullname" -}}
 {{- printf "%s-%s" (include "ingress-nginx.fullname" .) .Values.defaultBackend.name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}

@@ -125,7 +125,7 @@ spec:
                 apiVersion: v1
                 fieldPath: metadata.namespace
 {{- end }}
-{{- if include "ingress-nginx.webhook" . }}
+{{- if and (include "ingress-nginx.webhook" .) (not (include "ingress-nginx.webhookOwn" .)) }}
 - name: webhook-cert
   secret:
     secretName: {{ include "ingress-nginx.admissionWebhooks.fullname" . }}

@@ -17,11 +17,9 @@
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
-{{- if not (include "ingress-nginx.native" .) }}
 - apiGroups: [""]
-  resources: [configmaps, endpoints, pods]
+  resources: {{ ternary "[configmaps]" "[configmaps, endpoints, pods]" (ne (include "ingress-nginx.native" .) "") }}
   verbs: [get, list, watch]
-{{- end }}
 {{- end -}}
 
 {{/* What can only be read cluster-wide; a project gateway has none of it. */}}
@@ -35,6 +33,12 @@
 - apiGroups: [""]
   resources: [nodes]
   verbs: [get, list, watch]
+{{- end }}
+{{- if include "ingress-nginx.webhookOwn" . }}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingwebhookconfigurations]
+  resourceNames: [{{ include "ingress-nginx.admissionWebhooks.fullname" . | quote }}]
+  verbs: [get, patch]
 {{- end }}
 {{- if not (include "ingress-nginx.native" .) }}
 - apiGroups: [""]
@@ -61,6 +65,12 @@
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
+{{- if include "ingress-nginx.webhookOwn" . }}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ include "ingress-nginx.admissionWebhooks.secret" . | quote }}]
+  verbs: [get, list, watch, patch]
+{{- end }}
 {{- if not (include "ingress-nginx.native" .) }}
 - apiGroups: [""]
   resources: [namespaces]

@@ -10,10 +10,9 @@ import trustme
 
 from gateway_operator.ingress.certificates import CertificateError, load_pair, self_signed
 from gateway_operator.ingress.classes import is_ours
-from gateway_operator.ingress.endpoints import is_allowed, resolve
+from gateway_operator.ingress.endpoints import BackendKey, is_allowed, resolve_key
 from gateway_operator.ingress.graph import GraphBuilder
 from gateway_operator.ingress.options import IngressOptions
-from gateway_operator.ingress.parse import BackendRef
 from gateway_operator.ingress.plan import Endpoint, Machine
 from gateway_operator.ingress.planner import Compiled, compile_plan, read_config
 from gateway_operator.ingress.problems import Problem, Ref
@@ -40,7 +39,7 @@ def addresses(*slices: dict[str, Any], port: str = "80", ports: list[dict[str, A
     """What a backend resolves to."""
     service = {"spec": {"ports": ports or [{"name": "http", "port": 80, "targetPort": "web"}]}}
     snapshot = Snapshot((), {("n", "s"): service}, {("n", "s"): slices})
-    return [f"{e.address}:{e.port}" for e in resolve(snapshot, "n", BackendRef("s", port))]
+    return [f"{e.address}:{e.port}" for e in resolve_key(snapshot, BackendKey("n", "s", port)).endpoints]
 
 
 def test_equal_objects_give_equal_bytes_in_any_order() -> None:
@@ -102,19 +101,20 @@ def test_same_paths_of_different_types_live_together() -> None:
     """Exact and Prefix on one path are two routes, not a conflict."""
     item = ingress("one", rule("x.test", ("/a", "Prefix", "s"), ("/a/", "Prefix", "s"), ("/a", "Exact", "s")))
     graph = GraphBuilder().build(world(item, services={"s": 80}))
-    assert [(route.path, route.exact) for route in graph.hosts[1].routes] == [("/a", False), ("/a", True)]
+    assert [(route.path, route.exact) for route in graph.hosts[1].routes] == [("/a", True), ("/a", False)]
     assert graph.problems == ()
 
 
 def test_unsupported_annotations_are_one_problem() -> None:
     """All names that aren't honoured stand in one Event; a bad value has one of its own."""
-    notes = {"rewrite-target": "/x", "canary": "true", "proxy-body-size": "big"}
+    notes = {"mirror-target": "/x", "server-snippet": "return 200;", "nonsense": "1", "proxy-body-size": "big"}
     found = GraphBuilder().build(world(ingress("one", rule("x.test"), annotations=notes))).problems
     assert [(problem.reason, problem.field.rpartition("/")[2]) for problem in found] == [
         ("InvalidAnnotation", "proxy-body-size]"),
         ("UnsupportedAnnotation", "metadata.annotations"),
     ]
-    assert "canary, rewrite-target" in found[1].message
+    for text in ("mirror-target (", "nonsense", "server-snippet (never offered"):
+        assert text in found[1].message
 
 
 def test_resource_backends_are_told() -> None:

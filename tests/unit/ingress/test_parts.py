@@ -7,10 +7,11 @@ from typing import Any
 
 from gateway_operator.ingress import addresses
 from gateway_operator.ingress.cgroup import available_cpus
-from gateway_operator.ingress.memo import Memo
-from gateway_operator.ingress.metrics import Metrics, parse_stub_status
+from gateway_operator.ingress.memo import Gathered, Memo
+from gateway_operator.ingress.metrics import Metrics, NginxNumbers, parse_stub_status
 from gateway_operator.ingress.planner import Compiled
 from gateway_operator.ingress.quarantine import Quarantine, blame, find_by_halving
+from gateway_operator.ingress.registry import Registry
 from gateway_operator.ingress.render.static import Rendered
 from tests.nginx.objects import ingress
 
@@ -133,7 +134,7 @@ def test_stub_status_and_metric_names() -> None:
     }
     assert parse_stub_status("<html>404</html>") == {}
     metrics = Metrics(controller_class="c", namespace="n", pod="p", version="1")
-    metrics.set_nginx(numbers)
+    metrics.take_nginx(NginxNumbers(numbers))
     prefix = "nginx_ingress_controller_nginx_process"
     own = {"controller_class": "c", "controller_namespace": "n", "controller_pod": "p"}
     assert metrics.registry.get_sample_value(f"{prefix}_requests_total", own) == 20
@@ -141,15 +142,41 @@ def test_stub_status_and_metric_names() -> None:
     assert metrics.registry.get_sample_value(f"{prefix}_connections_total", own | {"state": "handled"}) == 9
 
 
-def test_memo_computes_once_a_version() -> None:
-    """Results live as long as somebody asks for them."""
+def test_memo_computes_once_an_object() -> None:
+    """A result lives as long as the very same object stands under its key."""
     asked: list[str] = []
     memo = Memo[str](lambda obj: asked.append(obj["metadata"]["resourceVersion"]) or "x")
-    item = ingress("one")
+    item, key = ingress("one"), ("apps", "one")
     for _ in range(3):
-        memo(item)
-        memo.sweep()
+        memo(key, item)
     assert len(asked) == 1
-    memo.sweep()
-    memo(item)
+    memo(key, dict(item))
     assert len(asked) == 2
+    memo.forget([key])
+    memo(key, item)
+    assert len(asked) == 3
+
+
+def test_sums_are_made_when_a_share_changes() -> None:
+    """Everybody's items count once, in order, and an owner without items is forgotten."""
+    sums = Gathered[str]()
+    sums.put("a", ["y", "x"])
+    sums.put("b", ["x"])
+    assert sums.all() == ("x", "y")
+    kept = sums.all()
+    sums.put("b", ("x",))
+    assert sums.all() is kept
+    sums.put("a", ())
+    assert sums.all() == ("x",)
+
+
+def test_registries_count_their_users() -> None:
+    """A value lives while somebody needs it, and the list is sorted by id."""
+    registry = Registry[str]()
+    registry.swap({}, {"b": "B", "a": "A"})
+    registry.swap({}, {"a": "A"})
+    assert registry.all() == ("A", "B")
+    registry.swap({"b": "B", "a": "A"}, {})
+    assert registry.all() == ("A",)
+    registry.swap({"a": "A"}, {"c": "C"})
+    assert registry.all() == ("C",)

@@ -1,0 +1,62 @@
+"""What nginx has now, as a value that others may wait for: `/applied` of the controller's port."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One state of nginx: its generation of files ("" before the first), and version and digest of its data."""
+
+    generation: str = ""
+    data_version: int = 0
+    data_digest: str = ""
+    hosts: int = 0
+
+    @property
+    def token(self) -> str:
+        """A short text that differs whenever the state does."""
+        return f"{self.generation.removeprefix('gen-')}.{self.data_version}.{self.data_digest[:16]}"
+
+    @property
+    def config_hash(self) -> int:
+        """The generation as the number of the metric `config_hash`."""
+        return int(self.generation.removeprefix("gen-")[:12] or "0", 16)
+
+    def as_json(self) -> dict[str, str | int]:
+        """Return the answer of `/applied`."""
+        return {
+            "token": self.token,
+            "generation": self.generation,
+            "dataVersion": self.data_version,
+            "dataDigest": self.data_digest,
+            "configHash": self.config_hash,
+            "hosts": self.hosts,
+        }
+
+
+class AppliedState:
+    """The newest state, and a way to wait for the next."""
+
+    def __init__(self) -> None:
+        self.now = Applied()
+        self._changed = asyncio.Event()
+
+    def set(self, state: Applied) -> None:
+        """Take the state that was reached."""
+        if state != self.now:
+            self.now = state
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    async def after(self, token: str, seconds: float) -> Applied:
+        """Return as soon as the state's token isn't this one, or the state at the end of the time."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.now.token == token:
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+        return self.now

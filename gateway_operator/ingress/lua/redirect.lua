@@ -1,0 +1,52 @@
+-- Answers instead of a backend: to TLS, or to where an annotation points.
+
+local config = require "config"
+
+local byte = string.byte
+local SLASH = 47
+
+local _M = {}
+
+-- Set the Location header and return the status to end with.
+function _M.to(url, code)
+    ngx.header.Location = url
+    return code
+end
+
+function _M.compile_tls(route)
+    if not route.tls then
+        return nil
+    end
+    return function()
+        local var = ngx.var
+        local scheme = config.forwarded and var.pass_access_scheme or var.scheme
+        if scheme == "http" then
+            return _M.to("https://" .. var.host .. var.request_uri, config.redirect_code)
+        end
+    end
+end
+
+-- Make a URL whole: `//host` takes the request's scheme, a path its host too.
+local function absolute(url)
+    if byte(url) ~= SLASH then
+        return url
+    end
+    local var = ngx.var
+    if byte(url, 2) == SLASH then
+        return var.pass_access_scheme .. ":" .. url
+    end
+    return var.pass_access_scheme .. "://" .. var.best_http_host .. url
+end
+
+function _M.compile(route)
+    local wanted = route.redirect
+    if not wanted then
+        return nil
+    end
+    return function()
+        local target = absolute(wanted.url)
+        return _M.to(wanted.append and target .. ngx.var.request_uri or target, wanted.code)
+    end
+end
+
+return _M

@@ -1,0 +1,82 @@
+-- What the controller told: decoded entries of the shared dict, kept per worker.
+--
+-- Decoding costs a thousand times more than looking, so each worker keeps what it decoded and checks it only after the
+-- data's version (`#v`) moved. A cache has two generations of tables: when the young one is full it becomes the old one,
+-- so what nobody asks for any more is forgotten without a list of ages.
+
+local dict = ngx.shared.gateway
+local find, sub = string.find, string.sub
+
+local _M = {}
+local GENERATION = 16384
+local version
+
+-- `build(decoded, former, key)` makes an item of an entry; nil keeps the former one (see hosts.build).
+local function cache(prefix, decode, build)
+    local young, old, count = {}, {}, 0
+
+    return function(key)
+        local item = young[key] or old[key]
+        if item and item.version == version then
+            return item
+        end
+        local raw = dict:get(prefix .. key)
+        if not raw then
+            young[key], old[key] = nil, nil
+            return nil
+        end
+        if not item or item.raw ~= raw then
+            local data, err = decode(raw)
+            local built = data and build(data, item, key)
+            if err then
+                ngx.log(ngx.ERR, "an entry of the data can't be read: ", prefix, key, ": ", err)
+            end
+            if not built then
+                return item
+            end
+            item = built
+            item.raw = raw
+        end
+        item.version = version
+        if not young[key] then
+            count = count + 1
+            if count > GENERATION then
+                young, old, count = {}, young, 1
+            end
+        end
+        young[key] = item
+        return item
+    end
+end
+
+local host
+
+-- Say how entries are read; done at the start, since hosts and endpoints need this module themselves.
+function _M.open(hosts, endpoints, certificates)
+    local decode = require("cjson.safe").decode
+    host = cache("h:", decode, hosts.build)
+    _M.upstream = cache("u:", decode, endpoints.build)
+    _M.certificate = cache("c:", certificates.parse_pair, certificates.keep)
+    _M.authority = cache("a:", certificates.parse_authority, certificates.keep)
+end
+
+-- Look at the version once; what follows in the same request is checked against it.
+function _M.sync()
+    version = dict:get("#v")
+    return version
+end
+
+-- The entry of a host name: its own, that of `*.` and the rest behind the first label, or the default's.
+function _M.host(name)
+    local item = host(name)
+    if item then
+        return item
+    end
+    local dot = find(name, ".", 1, true)
+    if dot then
+        item = host("*" .. sub(name, dot))
+    end
+    return item or host("")
+end
+
+return _M

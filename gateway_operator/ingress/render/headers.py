@@ -1,0 +1,92 @@
+"""Headers on their way: what backends are told about a request, and what answers get besides the backend's own.
+
+nginx forgets an outer level's list as soon as an inner one has an entry of its own, so each function returns whole
+lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gateway_operator.crds.config_types import LOCATION_VARIABLES, NGINX_VARIABLES
+from gateway_operator.ingress.plan import Settings
+from gateway_operator.ingress.policies import ClientAuth
+from gateway_operator.ingress.render import values as v
+from gateway_operator.ingress.render.text import directive, word
+
+HEADER_VARIABLES = NGINX_VARIABLES | LOCATION_VARIABLES
+Header = tuple[str, v.Typed]
+_MAX_GRPC_NAME = 40
+
+
+def request_headers(
+    settings: Settings, *, prefix: str = "proxy", host: v.Typed | None = None, extra: Iterable[Header] = ()
+) -> list[v.Typed]:
+    """Return all headers that a backend gets beside the client's; `extra` replaces those of the same name."""
+    found: dict[str, Header] = {}
+    for name, value in [*_standard(settings, prefix, host), *extra]:
+        found[name.lower()] = (name, value)
+    lines = [(name, value) for name, value in found.values() if _fits(prefix, name)]
+    return [directive(f"{prefix}_set_header", v.header(name), value) for name, value in lines]
+
+
+def _fits(prefix: str, name: str) -> bool:
+    """Tell whether nginx takes a name: its table for gRPC has a fixed size, and one that is too long stops a start."""
+    return prefix == "proxy" or len(name) <= _MAX_GRPC_NAME
+
+
+def _standard(settings: Settings, prefix: str, host: v.Typed | None) -> list[Header]:
+    headers = [("Host", host or word("$best_http_host"))]
+    if prefix == "proxy":  # HTTP/2 to a gRPC backend must not have them
+        headers += [("Upgrade", word("$http_upgrade")), ("Connection", word("$connection_upgrade"))]
+    headers += [
+        ("X-Request-ID", word("$req_id")),
+        ("X-Real-IP", word("$remote_addr")),
+        ("X-Forwarded-For", word("$pass_forwarded_for")),
+        ("X-Forwarded-Host", word("$best_http_host")),
+        ("X-Forwarded-Port", word("$pass_port")),
+        ("X-Forwarded-Proto", word("$pass_access_scheme")),
+        ("X-Forwarded-Scheme", word("$pass_access_scheme")),
+        ("X-Scheme", word("$pass_access_scheme")),
+        ("X-Original-Forwarded-For", v.request_header(settings.forwarded_for_header)),
+        ("Proxy", v.literal("")),
+    ]
+    if settings.proxy_add_original_uri_header:
+        headers.append(("X-Original-URI", word("$request_uri")))
+    if settings.ssl_early_data:
+        headers.append(("Early-Data", word("$ssl_early_data")))  # such a request may be a replay: RFC 8470
+    headers += [(name, v.with_known_variables(text, HEADER_VARIABLES)) for name, text in settings.proxy_set_headers]
+    return headers
+
+
+def client_certificate(auth: ClientAuth | None) -> list[Header]:
+    """Return what a backend learns of the client's certificate."""
+    if auth is None:
+        return []
+    headers = [("ssl-client-cert", word("$ssl_client_escaped_cert"))] if auth.pass_certificate else []
+    return [
+        *headers,
+        ("ssl-client-verify", word("$ssl_client_verify")),
+        ("ssl-client-subject-dn", word("$ssl_client_s_dn")),
+        ("ssl-client-issuer-dn", word("$ssl_client_i_dn")),
+    ]
+
+
+def hidden_headers(settings: Settings, *, prefix: str = "proxy", more: Sequence[str] = ()) -> list[v.Typed]:
+    """Return which headers of backends don't reach clients; a header that we add ourselves is always among them."""
+    names = {
+        name.lower(): name for name in (*settings.hide_headers, *(name for name, _ in settings.add_headers), *more)
+    }
+    return [directive(f"{prefix}_hide_header", v.header(names[key])) for key in sorted(names) if _fits(prefix, key)]
+
+
+def answer_headers(settings: Settings, *, strict: bool, more: Iterable[Header] = ()) -> list[v.Typed]:
+    """Return the headers that answers get; `strict` adds Strict-Transport-Security, `more` the route's own.
+
+    A value that is empty when the answer is made leaves its header out.
+    """
+    found: list[Header] = []
+    if strict:
+        found.append(("Strict-Transport-Security", word("$strict_transport_security")))
+    found += [(name, v.literal(text)) for name, text in settings.add_headers]
+    return [directive("add_header", v.header(name), value, word("always")) for name, value in (*found, *more)]
