@@ -8,6 +8,7 @@ local ngx_balancer = require "ngx.balancer"
 local sticky = require "sticky"
 local store = require "store"
 
+local enable_keepalive = ngx_balancer.enable_keepalive
 local get_last_failure = ngx_balancer.get_last_failure
 local set_current_peer = ngx_balancer.set_current_peer
 local set_more_tries, set_timeouts = ngx_balancer.set_more_tries, ngx_balancer.set_timeouts
@@ -54,7 +55,8 @@ local function another(upstream, ctx)
     end
 end
 
-local function attempt(id, ctx)
+-- With `once` the connection isn't kept: its TLS was made for this request's host.
+local function attempt(id, ctx, once)
     store.sync()
     local upstream = store.upstream(id) or ctx.balanced
     if not upstream then
@@ -75,6 +77,9 @@ local function attempt(id, ctx)
         ngx.log(ngx.ERR, "an endpoint can't be used: ", err)
         return ngx.exit(ngx.ERROR)
     end
+    if config.keep and not once then
+        enable_keepalive(config.keep, config.keep_requests)
+    end
 end
 
 -- For the backend that the router chose.
@@ -83,14 +88,23 @@ function _M.balance()
     return attempt(ctx.upstream, ctx)
 end
 
+function _M.balance_once()
+    local ctx = ngx.ctx
+    return attempt(ctx.upstream, ctx, true)
+end
+
 -- For a backend that nginx's own redirects and subrequests lead to: the name of it lies in the configuration, or in a
 -- variable, and its requests count for nobody.
-function _M.fixed(id)
+function _M.fixed(id, once)
     local ctx = ngx.ctx
     if not ctx.fixed then
         ctx.fixed = { path = "", host = { host = ngx.var.host } }
     end
-    attempt(id, ctx.fixed)
+    attempt(id, ctx.fixed, once)
+end
+
+function _M.fixed_once(id)
+    _M.fixed(id, true)
 end
 
 return _M

@@ -15,7 +15,14 @@ from typing import Any, TypeVar
 from gateway_operator.ingress.plan import Plan, Server
 from gateway_operator.ingress.render import values as v
 from gateway_operator.ingress.render.common import Rendered, http_context, print_template, version_file
-from gateway_operator.ingress.render.dynamic_data import HostEntry, dump, host_entry, pair_entry, upstream_entry
+from gateway_operator.ingress.render.dynamic_data import (
+    HostEntry,
+    dump,
+    host_entry,
+    pair_entry,
+    seconds,
+    upstream_entry,
+)
 from gateway_operator.ingress.render.dynamic_locations import HOST, lua, lua_block, place_text, pool_text, shared_pools
 from gateway_operator.ingress.render.dynamic_places import Place
 from gateway_operator.ingress.render.headers import request_headers
@@ -209,6 +216,8 @@ def _settings_literal(plan: Plan, places: Sequence[Place], *, observe: bool) -> 
     values = {
         "log": [name for name in _LOG_VARIABLES if name in used],
         "redirect_code": s.http_redirect_code,
+        "keep": seconds(s.upstream_keepalive_timeout) if s.upstream_keepalive_connections else None,
+        "keep_requests": s.upstream_keepalive_requests,
         "hsts": hsts + ("; preload" if s.hsts_preload else "") if s.hsts else None,
         "forwarded": s.use_forwarded_headers,
         "rate_status": s.limit_req_status_code,

@@ -32,11 +32,11 @@ def pool_text(settings: Settings, place: Place) -> bytes:
     profile, found = place.profile, []
     if _has_pool(place):
         per_host = profile.tls is not None and profile.tls.server_name and profile.tls.name is None
-        found.append(_pool(settings, _pool_name(place), lua("balancer", "balance"), kept=not per_host))
+        found.append(_pool(settings, _pool_name(place), lua("balancer", "balance_once" if per_host else "balance")))
     if profile.external_auth:
         upstream = v.ident(f"u_{profile.external_auth.upstream}").text.removeprefix("u_")
-        choice = lua("balancer", "fixed", f'"{upstream}"')
-        found.append(_pool(settings, _auth_pool(place), choice, kept=bool(profile.external_auth.host)))
+        choice = lua("balancer", "fixed" if profile.external_auth.host else "fixed_once", f'"{upstream}"')
+        found.append(_pool(settings, _auth_pool(place), choice))
     return _text(found)
 
 
@@ -44,8 +44,8 @@ def shared_pools(settings: Settings) -> list[v.Typed]:
     """Return the upstream blocks that all places share: plain HTTP, and the backends for errors."""
     by_variable = lua("balancer", "fixed", "ngx.var.gw_error_upstream")
     return [
-        _pool(settings, "gw_plain", lua("balancer", "balance"), kept=True),
-        _pool(settings, "gw_errors", by_variable, kept=True),
+        _pool(settings, "gw_plain", lua("balancer", "balance")),
+        _pool(settings, "gw_errors", by_variable),
     ]
 
 
@@ -81,15 +81,10 @@ def _has_pool(place: Place) -> bool:
     return place.profile.protocol != "http"
 
 
-def _pool(settings: Settings, name: str, choice: v.Typed, *, kept: bool) -> v.Typed:
-    lines = [directive("server", word("0.0.0.1")), lua_block("balancer", choice)]
-    if kept and settings.upstream_keepalive_connections:
-        lines += [
-            directive("keepalive", v.integer(settings.upstream_keepalive_connections)),
-            directive("keepalive_timeout", v.duration(settings.upstream_keepalive_timeout)),
-            directive("keepalive_requests", v.integer(settings.upstream_keepalive_requests)),
-            directive("keepalive_time", v.duration(settings.upstream_keepalive_time)),
-        ]
+def _pool(settings: Settings, name: str, choice: v.Typed) -> v.Typed:
+    """Return an upstream block; idle connections lie by address, so their number bounds memory, not the search."""
+    idle = directive("balancer_keepalive", v.integer(settings.max_worker_connections // 2))
+    lines = [directive("server", word("0.0.0.1")), lua_block("balancer", choice), idle]
     return block("upstream", [v.ident(name)], lines)
 
 
