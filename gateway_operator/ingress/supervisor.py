@@ -36,6 +36,7 @@ from gateway_operator.ingress.probes import (
 from gateway_operator.ingress.surroundings import allow_open_files, has_ipv6, openable_stdout
 
 CONTROL = "supervisor.sock"
+DATA_SOCKET = "data.sock"  # only the dynamic renderer's nginx has it
 LUA_FILES = Path(__file__).parent / "lua"
 PROBE_EVERY = 0.025
 TEST_TIMEOUT = 120.0
@@ -70,7 +71,7 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.urgent = asyncio.Event()
         self._busy = asyncio.Lock()
-        self._life = secrets.token_hex(4)
+        self._life = ""
         self._restarted = asyncio.Event()
 
     async def run(self) -> int:
@@ -139,7 +140,7 @@ class Supervisor:
             "memory": available_memory(),
             "ipv6": has_ipv6(),
             "restarts": self.restarts,
-            "life": f"{self._life}.{self.restarts}",
+            "life": self._life,
             "draining_generations": len(living := self.draining.living(self._workers())),
             "draining_workers": sum(map(len, living)),
             "draining_ended": self.draining.ended,
@@ -150,7 +151,7 @@ class Supervisor:
         """Return when nginx isn't the process any more that the asker knows; it may have lost its data."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WAIT_AT_MOST):
-                while life == f"{self._life}.{self.restarts}" and not self.stopping.is_set():
+                while life == self._life and not self.stopping.is_set():
                     await self._restarted.wait()
 
     def _workers(self) -> list[int]:
@@ -212,6 +213,7 @@ class Supervisor:
         argv = [self.binary, "-e", "stderr", "-p", f"{self.prefix}/", "-c", self.generations.config("current")]
         self.generations.remove_socket()  # a killed nginx leaves it, and nobody can listen there
         self.master = self.children.start(argv, stdout=self._stdout)
+        self._life = secrets.token_hex(8)  # not before: until now workers of a dead master may have taken data
         say("nginx started", pid=self.master.pid, generation=self.generations.target("current"))
         ends = time.monotonic() + self.reload_timeout
         while not self.master.exited.done() and not self._is_up(self.master.pid):  # before, a HUP would end it
@@ -286,6 +288,7 @@ class Supervisor:
     async def _drain(self) -> None:
         """Wait until endpoints have spread, let workers end their requests, then go; a second signal makes it short."""
         say("stopping", grace=self.grace)
+        await self._ask_clients_to_leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.grace):
                 await self.urgent.wait()
@@ -301,6 +304,15 @@ class Supervisor:
             await asyncio.wait({master.exited}, timeout=5)
         hurry.cancel()
         say("nginx stopped")
+
+    async def _ask_clients_to_leave(self) -> None:
+        """Let answers end their connections while there is time: what QUIT closes may meet a request on its way."""
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(2):
+                reader, writer = await asyncio.open_unix_connection(self.run_dir / DATA_SOCKET)
+                writer.write(b"DELETE /data HTTP/1.0\r\n\r\n")
+                await reader.read()
+                writer.close()
 
 
 def main(argv: Sequence[str]) -> int:

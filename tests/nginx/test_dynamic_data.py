@@ -49,6 +49,18 @@ async def test_version_decides(nginx: Nginx, backends: Backends) -> None:
     assert (await ask(nginx, "GET"))[1]["keys"] == keys
 
 
+async def test_clients_are_asked_to_leave(nginx: Nginx, backends: Backends) -> None:
+    """Once nginx is to end, answers over HTTP/1 close their connections; data still comes."""
+    items = (upstream("00ff", backends["a"]), server("x.test", route("/", "00ff")))
+    await nginx.serve(*items)
+    assert (await nginx.get("x.test")).headers.getall("Connection") == ["keep-alive"]
+    assert (await ask(nginx, "DELETE"))[0] == 200
+    assert "close" in (await nginx.get("x.test")).headers.getall("Connection")
+    await nginx.serve(*items, server("y.test", route("/", "00ff")))
+    answer = await nginx.get("y.test")
+    assert (answer.status, "close" in answer.headers.getall("Connection")) == (200, True)
+
+
 @pytest.mark.parametrize("body", [b"S x 10\nabc\n", b"X y\n", b"S x 3\nabcd\n", b"V 1"])
 async def test_broken_records(nginx: Nginx, body: bytes) -> None:
     """What isn't a whole list of records is refused, and nothing of it is set."""

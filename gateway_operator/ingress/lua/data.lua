@@ -1,4 +1,5 @@
--- The unix socket's `/data`: the controller writes updates here and asks what this nginx has.
+-- The unix socket's `/data`: the controller writes updates here and asks what this nginx has; the supervisor tells with
+-- DELETE that nginx will end soon.
 
 local cjson = require "cjson.safe"
 local update = require "update"
@@ -56,6 +57,9 @@ function _M.run()
         return get()
     elseif method == "POST" then
         return post()
+    elseif method == "DELETE" then
+        update.drain()
+        return reply(200, { version = update.version() })
     end
     return ngx.exit(405)
 end

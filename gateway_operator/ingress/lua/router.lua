@@ -10,6 +10,7 @@ local stash = require "stash"
 
 local byte, find_text = string.byte, string.find
 local exit, sleep = ngx.exit, ngx.sleep
+local http_version = ngx.req.http_version
 local is_internal, set_uri = ngx.req.is_internal, ngx.req.set_uri
 
 local _M = {}
@@ -63,6 +64,9 @@ function _M.route()
         return  -- an error page, or the subrequest of an authentication
     end
     local host, route = find(var.host, path)
+    if store.draining and http_version() < 2 then
+        ngx.header["Connection"] = "close"
+    end
     if not route then
         return exit(host and 404 or 503)
     end

@@ -60,9 +60,12 @@ function _M.open(hosts, endpoints, certificates)
     _M.authority = cache("a:", certificates.parse_authority, certificates.keep)
 end
 
--- Look at the version once; what follows in the same request is checked against it.
+-- Look at the version once; what follows in the same request is checked against it. Its flags say that this nginx is
+-- about to end (update.drain).
 function _M.sync()
-    version = dict:get("#v")
+    local flags
+    version, flags = dict:get("#v")
+    _M.draining = flags == 1
     return version
 end
 

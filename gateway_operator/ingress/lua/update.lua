@@ -33,6 +33,11 @@ function _M.version()
     return dict:get("#v") or 0
 end
 
+-- From now on workers ask clients to leave: a connection that ends after an answer is never cut under a request.
+function _M.drain()
+    dict:set("#v", _M.version(), 0, 1)
+end
+
 -- Note the keys of one request of a full load; at its end all other keys go.
 local function remember(load, keys)
     local number = dict:incr("#n:" .. load, 1, 0, LOAD_TIME)
@@ -58,7 +63,8 @@ end
 
 local function commit(record, load)
     dict:set("#g", record[4] or "")
-    dict:set("#v", tonumber(record[3]))
+    local _, flags = dict:get("#v")
+    dict:set("#v", tonumber(record[3]), 0, flags or 0)
     if load then
         sweep(load)
     end
