@@ -74,8 +74,9 @@ class Backend:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening; connections that nginx kept end in the loop's next rounds."""
         await self._runner.cleanup()
+        await asyncio.sleep(0.01)
 
     async def _echo(self, request: web.Request) -> web.Response:
         """Tell what came; the query may ask for a `status`, a `wait` in seconds, and headers (`h.<name>`)."""
