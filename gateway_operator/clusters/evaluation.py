@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway_operator.clusters.policies import Backend, PathRule, Policy, Service
-from gateway_operator.clusters.shares import Candidate, Split, split
 from gateway_operator.clusters.store import Alive, Found, MemberView, look, without_dead
 from gateway_operator.crds.traffic import TrafficReason
+from gateway_operator.traffic.shares import Candidate, Split, split
 
 NEAR, SAME_REGION, FAR = 0, 1, 2
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from gateway_operator.clusters.evaluation import PathOutcome, Place, PolicyOutcome
 from gateway_operator.clusters.policies import DEFAULT, Policy
-from gateway_operator.clusters.shares import Share, State, percent
 from gateway_operator.crds.conditions import set_condition, timestamp
 from gateway_operator.crds.traffic import TrafficCondition, TrafficReason
+from gateway_operator.traffic.shares import Share, State, percent
 
 Status = dict[str, Any]
 Verdict = tuple[bool | None, TrafficReason, str]

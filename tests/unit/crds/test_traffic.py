@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from gateway_operator.clusters.policies import read
-from gateway_operator.clusters.shares import State
 from gateway_operator.crds.base import Kind
 from gateway_operator.crds.member import MemberCluster
 from gateway_operator.crds.policy import ClusterTrafficPolicy
 from gateway_operator.crds.schema import crd_manifest, structural_schema
 from gateway_operator.crds.traffic import TrafficCondition, TrafficReason
+from gateway_operator.traffic.shares import State
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 PAGES: dict[type[Kind], str] = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_operator.clusters.shares import Candidate, Split, State, largest_remainder, percent, split
+from gateway_operator.traffic.shares import Candidate, Split, State, largest_remainder, percent, split
 
 
 def cluster(name: str, weight: int | None = None, ready: int = 2, total: int = 2, **rest) -> Candidate:
