@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from gateway_operator.gateways.verdicts import Notice
 from gateway_operator.releases.drift_rules import DriftPolicy, parse_policy
 from gateway_operator.releases.durations import parse_duration
-from gateway_operator.releases.kinds import Notice
 from gateway_operator.releases.names import GROUP
 
 OURS = f"{GROUP}/"

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway_operator.crds.conditions import Condition, Reason
 from gateway_operator.crds.gateway import DEFAULT_CLASS
-from gateway_operator.releases.gateway_claims import CLUSTER, PROJECT, mapping
+from gateway_operator.gateways.claims import CLUSTER, PROJECT, mapping
 from gateway_operator.releases.kinds import LiveObjects
 
 Object = Mapping[str, Any]

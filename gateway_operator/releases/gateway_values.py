@@ -7,24 +7,20 @@ that the settings ask for.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway_operator.crds.base import GROUP
 from gateway_operator.crds.conditions import Reason
-from gateway_operator.names import HASH_LENGTH, short_name
-from gateway_operator.releases.gateway_claims import CLUSTER, PROJECT, Claim, mapping
-from gateway_operator.releases.kinds import Notice
+from gateway_operator.gateways.claims import CLUSTER, PROJECT, Claim, mapping
+from gateway_operator.gateways.naming import nginx_name, service_name
+from gateway_operator.gateways.verdicts import Notice
+from gateway_operator.names import short_name
 from gateway_operator.settings import GatewaySettings
 
 Values = dict[str, Any]
-FULLNAME_LIMIT = 48  # leaves room for the longest suffix of a Service, "-defaultbackend", within 63 characters
-NGINX_NAME_LIMIT = 45  # with "-ingress" a Helm release name of at most 53 characters
 ELECTION_LIMIT = 100
 CONTROLLER_LIMIT = 200
-_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _PASSED_ON = ("controller", "service", "deployment", "ingressClass", "values")
 
 
@@ -88,20 +84,6 @@ def overridden(values: Mapping[str, Any], locked: Mapping[str, Any]) -> tuple[No
 def controller_value(claim: Claim) -> str:
     """Return what the gateway's IngressClass names as its controller; no two gateways share one."""
     return f"{GROUP}/{short_name(f'{claim.namespace}.{claim.name}', CONTROLLER_LIMIT)}"
-
-
-def nginx_name(name: str) -> str:
-    """Return the name of the Nginx object, and of its release, that a Gateway makes."""
-    return f"{short_name(name, NGINX_NAME_LIMIT)}-ingress"
-
-
-def service_name(name: str) -> str:
-    """Return a name for the gateway's objects that is also a valid name of a Service."""
-    if _LABEL.fullmatch(name):
-        return short_name(name, FULLNAME_LIMIT)
-    digest = hashlib.sha256(name.encode()).hexdigest()[:HASH_LENGTH]
-    cleaned = "gw-" + re.sub(r"[^-a-z0-9]", "-", name)
-    return f"{cleaned[: FULLNAME_LIMIT - HASH_LENGTH - 1].rstrip('-')}-{digest}"
 
 
 def _replaced(values: Mapping[str, Any], locked: Mapping[str, Any], before: str = "") -> list[str]:

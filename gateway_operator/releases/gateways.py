@@ -11,13 +11,14 @@ from typing import Any
 
 from gateway_operator.crds.base import GROUP
 from gateway_operator.crds.conditions import Reason
+from gateway_operator.gateways.claims import CLUSTER, Claim, claim_of, mapping
+from gateway_operator.gateways.restrictions import config_notices, config_refusal, is_native, nginx_config
+from gateway_operator.gateways.scopes import served_projects, verdict
+from gateway_operator.gateways.verdicts import Notice
 from gateway_operator.names import release_name
-from gateway_operator.releases.gateway_claims import CLUSTER, Claim, claim_of, mapping
 from gateway_operator.releases.gateway_status import gateway_status, nginx_status
 from gateway_operator.releases.gateway_values import gateway_values, image_values, overridden
-from gateway_operator.releases.kinds import KINDS, LiveObjects, Notice, ReleasePlan
-from gateway_operator.releases.restrictions import config_notices, config_refusal, is_native, nginx_config
-from gateway_operator.releases.scopes import served_projects, verdict
+from gateway_operator.releases.kinds import KINDS, LiveObjects, ReleasePlan
 from gateway_operator.releases.values import merge
 from gateway_operator.settings import GatewaySettings
 

@@ -11,24 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway_operator.gateways.verdicts import Notice, Refusal
 from gateway_operator.names import release_name
 from gateway_operator.settings import GatewaySettings
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a custom resource is not served; it is looked at again when its peers change."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A remark that refuses nothing: a Warning Event and a line in the status."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)

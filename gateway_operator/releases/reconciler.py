@@ -9,13 +9,14 @@ import contextlib
 
 from gateway_operator.crds.conditions import condition_of
 from gateway_operator.errors import ApiError, Conflict, Unavailable
+from gateway_operator.gateways.verdicts import Notice, Refusal
 from gateway_operator.names import release_name
 from gateway_operator.releases.annotations import Requests, requests_of
 from gateway_operator.releases.claims import Claims, owner_of
 from gateway_operator.releases.deletion import Deletion
 from gateway_operator.releases.finalizer import add_finalizer, has_finalizer
 from gateway_operator.releases.helm_errors import HelmError
-from gateway_operator.releases.kinds import Notice, Refusal, ReleasePlan
+from gateway_operator.releases.kinds import ReleasePlan
 from gateway_operator.releases.objects import ObjectId
 from gateway_operator.releases.parents import Parents
 from gateway_operator.releases.queue import Key, jittered

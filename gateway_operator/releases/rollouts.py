@@ -8,9 +8,9 @@ from dataclasses import replace
 from prometheus_client import Gauge
 
 from gateway_operator.crds.conditions import is_true
+from gateway_operator.gateways.verdicts import Notice
 from gateway_operator.kube import EventRecorder
 from gateway_operator.releases.annotations import parse_requests
-from gateway_operator.releases.kinds import Notice
 from gateway_operator.releases.queue import Key
 from gateway_operator.releases.records import ReleaseRecord
 from gateway_operator.releases.rollout import Member, Phase, Rollout

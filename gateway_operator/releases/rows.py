@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gateway_operator.gateways.verdicts import Notice
 from gateway_operator.kube import Resource
 from gateway_operator.releases import names
-from gateway_operator.releases.kinds import Notice
 from gateway_operator.releases.watches import Watch
 
 Object = dict[str, Any]

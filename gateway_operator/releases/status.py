@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from gateway_operator.crds.conditions import set_condition
+from gateway_operator.gateways.verdicts import Notice, Refusal
 from gateway_operator.releases import names
-from gateway_operator.releases.kinds import Notice, Refusal
 
 MESSAGE_LIMIT = 1024
 _SHOWN = 3

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from gateway_operator.errors import NotFound
-from gateway_operator.releases.kinds import Notice, PlainKind, Refusal, ReleasePlan
+from gateway_operator.gateways.verdicts import Notice, Refusal
+from gateway_operator.releases.kinds import PlainKind, ReleasePlan
 from releases_lab import conditions, eventually
 
 

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from gateway_objects import SETTINGS, WORKING, gateway, project
+from gateway_operator.gateways.claims import claim_of
+from gateway_operator.gateways.naming import nginx_name, service_name
 from gateway_operator.names import RELEASE_NAME_LIMIT
-from gateway_operator.releases.gateway_claims import claim_of
-from gateway_operator.releases.gateway_values import controller_value, locked_values, nginx_name, service_name
+from gateway_operator.releases.gateway_values import controller_value, locked_values
 from gateway_operator.releases.gateways import GatewayKind, NginxKind, register_kinds
 from gateway_operator.releases.kinds import KINDS, LiveObjects
 from gateway_operator.settings import GatewaySettings

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway_operator.releases.kinds import Notice, Refusal
+from gateway_operator.gateways.verdicts import Notice, Refusal
 from gateway_operator.releases.names import STATUS_MANAGER
 from gateway_operator.releases.status import Deployed, Fault, Outcome, build_status, differs
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway_operator.crds.conditions import Reason
-from gateway_operator.releases.gateway_claims import CLUSTER, PROJECT, Claim, claim_of
-from gateway_operator.releases.kinds import Refusal
-from gateway_operator.releases.restrictions import own_refusal
+from gateway_operator.gateways.claims import CLUSTER, PROJECT, Claim, claim_of
+from gateway_operator.gateways.restrictions import own_refusal
+from gateway_operator.gateways.verdicts import Refusal
 from gateway_operator.settings import GatewaySettings
 
 Object = Mapping[str, Any]

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from gateway_objects import SETTINGS, WORKING, gateway, project
-from gateway_operator.releases.scopes import served_projects, verdict
+from gateway_operator.gateways.scopes import served_projects, verdict
 from gateway_operator.settings import GatewaySettings
 
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from gateway_objects import SETTINGS, WORKING, gateway, project
-from gateway_operator.releases.restrictions import ALLOWED_VALUES, forbidden_paths, is_native
-from gateway_operator.releases.scopes import verdict
+from gateway_operator.gateways.restrictions import ALLOWED_VALUES, forbidden_paths, is_native
+from gateway_operator.gateways.scopes import verdict
 from gateway_operator.settings import GatewaySettings
 
 CHART_VALUES = Path(__file__).resolve().parents[3] / "charts" / "ingress-nginx" / "values.yaml"

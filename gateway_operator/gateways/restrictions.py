@@ -12,8 +12,8 @@ from typing import Any
 
 from gateway_operator.crds.conditions import Reason
 from gateway_operator.crds.config_keys import KEYS, ConfigProblem, parse_config
-from gateway_operator.releases.gateway_claims import PROJECT, Claim, mapping
-from gateway_operator.releases.kinds import Notice, Refusal
+from gateway_operator.gateways.claims import PROJECT, Claim, mapping
+from gateway_operator.gateways.verdicts import Notice, Refusal
 from gateway_operator.settings import GatewaySettings
 
 Object = Mapping[str, Any]

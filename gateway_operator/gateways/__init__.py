@@ -1,0 +1,1 @@
+"""What every part must say alike of a Gateway: what it claims, who is served, how its objects are called."""
