@@ -25,7 +25,7 @@ $(READY): requirements-dev.lock pyproject.toml
 	@touch $@
 
 PEERS_engine = --peer-helm-operator $(PEERS)/operator-sdk
-PEERS_dataplane = --peer-ingress-nginx $(PEERS)/ingress-root
+PEERS_dataplane = --peer-ingress-nginx $(PEERS)/ingress-root --peer-traefik $(PEERS)/traefik
 PEERS_all = $(PEERS_engine) $(PEERS_dataplane)
 
 .PHONY: demo

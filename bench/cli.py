@@ -14,8 +14,12 @@ from bench import docs as page
 from bench.dataplane import ORDER as DATAPLANE_ORDER
 from bench.dataplane import run as dataplane_run
 from bench.dataplane.gateways import RENDERERS
+from bench.dataplane.setup import Peer
 from bench.engine import ORDER
 from bench.engine import run as engine_run
+from bench.multicluster import ORDER as MULTICLUSTER_ORDER
+from bench.multicluster import run as multicluster_run
+from bench.peers import ingress_nginx, traefik
 from bench.results import FOLDER, Results, missed
 from bench.table import table
 from lab.errors import LabError
@@ -28,6 +32,7 @@ PeerSource = Annotated[
 PeerRoot = Annotated[
     Path | None, typer.Option("--peer-ingress-nginx", help="root file system with ingress-nginx's controller in it")
 ]
+PeerTraefik = Annotated[Path | None, typer.Option("--peer-traefik", help="a built traefik")]
 Quick = Annotated[bool, typer.Option("--quick", help="show that it works; the figures mean nothing and are not kept")]
 Seed = Annotated[int, typer.Option(help="of what is left to chance")]
 
@@ -38,12 +43,14 @@ def everything(
     *,
     peer_helm_operator: PeerSource = None,
     peer_ingress_nginx: PeerRoot = None,
+    peer_traefik: PeerTraefik = None,
     quick: Quick = False,
 ) -> None:
     """Measure what the project promises, beside the programs that people use today; without a name: everything."""
     if context.invoked_subcommand is None:
         engine(peer_helm_operator=peer_helm_operator, quick=quick)
-        dataplane(peer_ingress_nginx=peer_ingress_nginx, quick=quick)
+        dataplane(peer_ingress_nginx=peer_ingress_nginx, peer_traefik=peer_traefik, quick=quick)
+        multicluster(quick=quick)
 
 
 @app.command()
@@ -64,6 +71,7 @@ def engine(
 def dataplane(
     *,
     peer_ingress_nginx: PeerRoot = None,
+    peer_traefik: PeerTraefik = None,
     quick: Quick = False,
     only: Annotated[str, typer.Option(help=f"parts, separated by commas, of {','.join(DATAPLANE_ORDER)}")] = ",".join(
         DATAPLANE_ORDER
@@ -71,17 +79,33 @@ def dataplane(
     renderers: Annotated[str, typer.Option(help="ours, separated by commas")] = ",".join(RENDERERS),
     seed: Seed = 1,
 ) -> None:
-    """Measure the gateway's data plane beside a hand-written nginx.conf and ingress-nginx; needs root."""
+    """Measure the gateway's data plane beside a hand-written nginx.conf, ingress-nginx and traefik; needs root."""
     parts = _chosen(only, DATAPLANE_ORDER)
     chosen = tuple(_chosen(renderers, RENDERERS))
     results = _results("dataplane", DATAPLANE_ORDER, quick=quick)
-    _run(
-        results,
-        lambda: dataplane_run.run(
-            results, parts, renderers=chosen, peer_root=peer_ingress_nginx, quick=quick, seed=seed
-        ),
-        quick=quick,
-    )
+
+    def measure() -> list[str]:
+        peers: list[Peer] = [ingress_nginx.root(peer_ingress_nginx)] if peer_ingress_nginx else []
+        if peer_traefik:
+            peers.append(traefik.program(peer_traefik))
+        return dataplane_run.run(results, parts, renderers=chosen, peers=tuple(peers), quick=quick, seed=seed)
+
+    _run(results, measure, quick=quick)
+
+
+@app.command()
+def multicluster(
+    *,
+    quick: Quick = False,
+    only: Annotated[
+        str, typer.Option(help=f"parts, separated by commas, of {','.join(MULTICLUSTER_ORDER)}")
+    ] = ",".join(MULTICLUSTER_ORDER),
+    seed: Seed = 1,
+) -> None:
+    """Measure policies over several clusters; needs root."""
+    parts = _chosen(only, MULTICLUSTER_ORDER)
+    results = _results("multicluster", MULTICLUSTER_ORDER, quick=quick)
+    _run(results, lambda: multicluster_run.run(results, parts, quick=quick, seed=seed), quick=quick)
 
 
 @app.command()
@@ -105,9 +129,10 @@ def docs() -> None:
 @app.command("list")
 def list_() -> None:
     """Name the benchmarks."""
-    print(f"engine     the release engine: {', '.join(ORDER)}")
-    print(f"dataplane  the gateway's data plane: {', '.join(DATAPLANE_ORDER)}")
-    print("soak       a longer soak of the release engine")
+    print(f"engine        the release engine: {', '.join(ORDER)}")
+    print(f"dataplane     the gateway's data plane: {', '.join(DATAPLANE_ORDER)}")
+    print(f"multicluster  policies over several clusters: {', '.join(MULTICLUSTER_ORDER)}")
+    print("soak          a longer soak of the release engine")
 
 
 def _chosen(text: str, known: tuple[str, ...]) -> list[str]:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,7 @@ from bench.dataplane.gateways import running
 from bench.dataplane.setup import Setup, tell
 from bench.dataplane.sites import NAMESPACE, Site, ingress, sites
 from bench.engine.world import eventually, together
-from bench.results import Part, row
+from bench.results import Part, Row, row
 from bench.stats import percentile
 from lab.errors import LabError
 
@@ -34,26 +35,32 @@ async def measure(setup: Setup) -> Part:
     async with setup.world() as world:
         await world.plant(sites(size))
         for gateway in (setup.ours(world, setup.best, webhook=True), *setup.others(world)):
+            if not gateway.webhook:
+                continue
             async with running(gateway, [sites(size)[-1].host]):
                 await _until_listening(gateway.webhook)
                 count = setup.pick(500 if gateway.name == setup.best else 20, 5)
                 found[gateway.name] = {n: await _ask(gateway.webhook, count, n) for n in (1, _AT_ONCE)}
                 tell(f"{gateway.name}: {found[gateway.name]}")
-    own, other = found[setup.best], found.get(setup.peer_name or "")
-    rows = [
+    rows = setup.beside(partial(_rows, setup, size, found))
+    details = {name: {str(n): [round(s, 4) for s in taken[n]] for n in taken} for name, taken in found.items()}
+    return Part(tuple(rows), details)
+
+
+def _rows(setup: Setup, size: int, found: dict[str, dict[int, list[float]]], peer_name: str | None) -> list[Row]:
+    own, other = found[setup.best], found.get(peer_name or "")
+    return [
         row(
             f"admission with {size:,} Ingresses, {at_once} at once: p{share * 100:.0f}",
             "s",
             percentile(own[at_once], share),
             percentile(other[at_once], share) if other else None,
-            peer_name=setup.peer_name,
+            peer_name=peer_name,
             mark=_MARK if share > 0.5 and at_once == 1 else None,  # noqa: PLR2004
         )
         for at_once in (1, _AT_ONCE)
         for share in (0.5, 0.99)
     ]
-    details = {name: {str(n): [round(s, 4) for s in taken[n]] for n in taken} for name, taken in found.items()}
-    return Part(tuple(rows), details)
 
 
 async def _until_listening(port: int) -> None:

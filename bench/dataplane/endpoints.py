@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from bench.dataplane.gateways import DYNAMIC, Gateway, reloads, running
 from bench.dataplane.network import new_pod
@@ -47,7 +48,7 @@ async def measure(setup: Setup) -> Part:
                 count = setup.pick(100 if gateway.name == DYNAMIC else 30 if own else 20, 3)
                 found[gateway.name] = look = await _look(setup, world, gateway, count)
                 tell(f"{gateway.name}: {sorted(look.samples)}, {look.reloads} reloads, {look.load}")
-    rows = [one for name in setup.renderers for one in _rows(setup, name, found)]
+    rows = [one for name in setup.renderers for one in setup.beside(partial(_rows, setup, name, found))]
     return Part(tuple(rows), {name: _details(look) for name, look in found.items()})
 
 
@@ -88,9 +89,9 @@ async def _sample(world: World, site: Site, address: str) -> float:
     return at + _ROUNDING - began
 
 
-def _rows(setup: Setup, name: str, found: dict[str, _Look]) -> list[Row]:
+def _rows(setup: Setup, name: str, found: dict[str, _Look], peer_name: str | None) -> list[Row]:
     own = found[name]
-    other = found.get(setup.peer_name or "") if name == setup.best else None
+    other = found.get(peer_name or "") if name == setup.best else None
     what = f"new pod → its first request, half load, {name}"
     rows = [
         row(
@@ -98,7 +99,7 @@ def _rows(setup: Setup, name: str, found: dict[str, _Look]) -> list[Row]:
             "s",
             percentile(own.samples, share),
             percentile(other.samples, share) if other else None,
-            peer_name=setup.peer_name,
+            peer_name=peer_name,
             mark=mark if name == DYNAMIC else None,
         )
         for share, mark in _MARKS.items()
@@ -110,7 +111,7 @@ def _rows(setup: Setup, name: str, found: dict[str, _Look]) -> list[Row]:
     ):
         text = f"{title} over {count} changes of endpoints, {name}"
         mark = 0 if name == DYNAMIC else None
-        rows.append(row(text, "", of_own, of_other, peer_name=setup.peer_name, mark=mark))
+        rows.append(row(text, "", of_own, of_other, peer_name=peer_name, mark=mark))
     return rows
 
 

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from bench.dataplane.endpoints import half_load
 from bench.dataplane.gateways import DYNAMIC, Gateway, reloads, running
@@ -47,7 +48,7 @@ async def measure(setup: Setup) -> Part:
     """Change things for a minute before every gateway, one gateway after the other."""
     count = setup.pick(60, 10)
     found: dict[str, _Minute] = {}
-    for number in range(len(setup.renderers) + bool(setup.peer)):
+    for number in range(len(setup.renderers) + len(setup.peers)):
         async with setup.world() as world:
             await world.plant([*sites(_SITES), *secure_sites()])
             await _plant_canary(world)
@@ -55,7 +56,7 @@ async def measure(setup: Setup) -> Part:
             async with running(gateway, [site.host for site in sites(_SITES)]):
                 found[gateway.name] = minute = await _minute(setup, world, gateway, count)
                 tell(f"{gateway.name}: {minute}")
-    rows = [one for name in setup.renderers for one in _rows(setup, name, found, count)]
+    rows = [one for name in setup.renderers for one in setup.beside(partial(_rows, setup, name, found, count))]
     return Part(
         tuple(rows), {name: {"failed": m.load.failed, "requests": m.load.requests} for name, m in found.items()}
     )
@@ -116,9 +117,9 @@ def changes(world: World, setup: Setup) -> list[Change]:
     ]
 
 
-def _rows(setup: Setup, name: str, found: dict[str, _Minute], count: int) -> list[Row]:
+def _rows(setup: Setup, name: str, found: dict[str, _Minute], count: int, peer_name: str | None) -> list[Row]:
     own = found[name]
-    other = found.get(setup.peer_name or "") if name == setup.best else None
+    other = found.get(peer_name or "") if name == setup.best else None
     mark = 0 if name == DYNAMIC else None
     what = f"{count} changes of ten kinds, one a second, {CONNECTIONS} kept-alive connections, {name}"
     return [
@@ -127,10 +128,8 @@ def _rows(setup: Setup, name: str, found: dict[str, _Minute], count: int) -> lis
             "",
             own.load.failures,
             other.load.failures if other else None,
-            peer_name=setup.peer_name,
+            peer_name=peer_name,
             mark=mark,
         ),
-        row(
-            f"{what}: reloads", "", own.reloads, other.reloads if other else None, peer_name=setup.peer_name, mark=mark
-        ),
+        row(f"{what}: reloads", "", own.reloads, other.reloads if other else None, peer_name=peer_name, mark=mark),
     ]

@@ -139,12 +139,14 @@ class Ours(Processes):
         *,
         metrics: bool = False,
         webhook: bool = False,
+        flags: Sequence[str] = (),
     ) -> None:
         super().__init__(f"{renderer} with metrics" if metrics else renderer, folder, ports)
         self._world = world
         self._renderer = renderer
         self._metrics = metrics
         self._webhook = webhook
+        self._flags = flags
 
     async def start(self) -> None:
         """Start both processes at the same moment."""
@@ -180,7 +182,7 @@ class Ours(Processes):
                 f"--validating-webhook-certificate={pair.cert}",
                 f"--validating-webhook-key={pair.key}",
             ]
-        self.daemons.start("controller", [program, "ingress", *flags], env)
+        self.daemons.start("controller", [program, "ingress", *flags, *self._flags], env)
 
     def controller(self) -> int:
         """Return the controller's process."""
@@ -226,9 +228,9 @@ def reloads(gateway: Gateway) -> int:
 
 
 def workers(gateway: Gateway) -> list[int]:
-    """Name the processes that serve requests: the children of nginx's first one."""
+    """Name the processes that serve requests: the children of nginx's first one, or all where there is no nginx."""
     found = nginxes(gateway.pids())
-    return [pid for pid in found if parent(pid) in found]
+    return [pid for pid in found if parent(pid) in found] or [*gateway.pids()]
 
 
 def worker_memory(gateway: Gateway) -> float:
@@ -247,9 +249,9 @@ def freeze(gateway: Gateway) -> None:
 
 
 def thaw(gateway: Gateway, processors: Iterable[int]) -> None:
-    """Let a gateway go on, its nginx on these processors, with an empty access log."""
+    """Let a gateway go on, what serves on these processors, with an empty access log."""
     send(gateway.pids(), signal.SIGCONT)
-    pin(nginxes(gateway.pids()), processors)
+    pin(nginxes(gateway.pids()) or gateway.pids(), processors)
     with contextlib.suppress(FileNotFoundError):
         os.truncate(gateway.access_log, 0)
 

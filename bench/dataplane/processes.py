@@ -42,10 +42,11 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
 
 
 def pin(pids: Iterable[int], processors: Iterable[int]) -> None:
-    """Let processes run on these processors only."""
+    """Let processes, with all of their threads, run on these processors only."""
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.sched_setaffinity(pid, processors)
+        for task in Path(f"/proc/{pid}/task").glob("*"):
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), processors)
 
 
 def processors() -> tuple[set[int], set[int]]:

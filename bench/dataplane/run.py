@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.dataplane import ORDER, admission, endpoints, errors, network, scale, throughput, wrk
-from bench.dataplane.setup import Setup, tell
-from bench.peers import ingress_nginx
+from bench.dataplane.setup import Peer, Setup, tell
 from bench.results import Part, Results
 from lab import tools
 from lab.control import BASE_TOOLS
@@ -35,12 +34,17 @@ PARTS: Mapping[str, Measure] = {
 
 
 def run(
-    results: Results, only: Iterable[str], *, renderers: tuple[str, ...], peer_root: Path | None, quick: bool, seed: int
+    results: Results,
+    only: Iterable[str],
+    *,
+    renderers: tuple[str, ...],
+    peers: tuple[Peer, ...],
+    quick: bool,
+    seed: int,
 ) -> list[str]:
     """Measure the parts in `only`; returns the names of those that broke."""
-    peer = ingress_nginx.root(peer_root) if peer_root else None
-    if peer is None:
-        tell("no peer: name a root file system with ingress-nginx by --peer-ingress-nginx to measure beside it")
+    if not peers:
+        tell("no peer: name programs by --peer-ingress-nginx and --peer-traefik to measure beside them")
     require({"ip": "iproute2", "sysctl": "procps", "chroot": "coreutils"})
     tools.binaries(BASE_TOOLS)
     nginx()
@@ -53,7 +57,7 @@ def run(
         begun = time.monotonic()
         tell(f"{part} ...")
         try:
-            setup = Setup(renderers, peer, folder, quick=quick, seed=seed)
+            setup = Setup(renderers, peers, folder, quick=quick, seed=seed)
             results.put(part, asyncio.run(_until_term(PARTS[part](setup))))
         except Exception:  # noqa: BLE001 - the other parts are worth having
             traceback.print_exc()

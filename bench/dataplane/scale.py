@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bench.dataplane.asking import EVERY, answers
@@ -58,7 +59,7 @@ async def measure(setup: Setup) -> Part:
                 if size != _MOST or gateway.name == DYNAMIC:
                     found[gateway.name, size] = look = await _look(setup, world, gateway, size)
                     tell(f"{gateway.name}, {size}: {look}")
-    rows = [one for name in setup.renderers for one in _rows(setup, name, sizes, found)]
+    rows = [one for name in setup.renderers for one in setup.beside(partial(_rows, setup, name, sizes, found))]
     return Part(tuple(rows), _details(found))
 
 
@@ -111,12 +112,12 @@ async def _live(setup: Setup, world: World, gateway: Gateway, count: int) -> lis
     return taken
 
 
-def _rows(setup: Setup, name: str, sizes: list[int], found: Looks) -> list[Row]:
+def _rows(setup: Setup, name: str, sizes: list[int], found: Looks, peer_name: str | None) -> list[Row]:
     rows: list[Row] = []
     dynamic = name == DYNAMIC
     for size in [size for size in sizes if (name, size) in found]:
         own = found[name, size]
-        other = found.get((setup.peer_name or "", size)) if name == setup.best else None
+        other = found.get((peer_name or "", size)) if name == setup.best else None
         title = f"{size:,} Ingresses, {name}"
         figures: list[tuple[str, str, float, float | None, float | None]] = [
             ("cold start", "s", own.cold, other.cold if other else None, _COLD.get(size) if dynamic else None),
@@ -133,7 +134,7 @@ def _rows(setup: Setup, name: str, sizes: list[int], found: Looks) -> list[Row]:
             ("worker's memory", "MB", own.worker, other.worker if other else None, None),
         ]
         rows += [
-            row(f"{title}: {what}", unit, mine, theirs, peer_name=setup.peer_name, mark=mark)
+            row(f"{title}: {what}", unit, mine, theirs, peer_name=peer_name, mark=mark)
             for what, unit, mine, theirs, mark in figures
         ]
     return rows

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.dataplane.gateways import DYNAMIC, HAND, STATIC, Gateway, freeze, running, thaw, workers
@@ -68,7 +69,7 @@ async def measure(setup: Setup) -> Part:
             found = await _all(setup, gateways, scenarios(many), measured)
     finally:
         os.sched_setaffinity(0, before)
-    rows = [one for what, turns in found.items() for one in rows_of(what, turns, setup.peer_name)]
+    rows = [one for what, turns in found.items() for one in setup.beside(partial(rows_of, what, turns))]
     return Part(tuple(rows), {what: _details(turns) for what, turns in found.items()})
 
 

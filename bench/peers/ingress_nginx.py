@@ -58,6 +58,10 @@ class Root:
                     return
                 await asyncio.sleep(0.2)
 
+    def gateway(self, folder: Path, ports: Ports, world: World) -> IngressNginx:
+        """Return a controller that doesn't run yet."""
+        return IngressNginx(self, folder, ports, world)
+
 
 def root(given: Path) -> Root:
     """Check a root file system and ask its controller for its version. Raises LabError."""
