@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,13 @@ from typing import Any
 from prometheus_client import Gauge
 
 from gateway_operator import __version__
+from gateway_operator.clusters.evaluation import Place
+from gateway_operator.clusters.half import ClustersHalf
+from gateway_operator.clusters.service import ClusterSettings
+from gateway_operator.crds import traffic
+from gateway_operator.crds.base import GROUP
+from gateway_operator.gateways.claims import mapping
+from gateway_operator.gateways.restrictions import is_native
 from gateway_operator.health import HealthServer, Report
 from gateway_operator.kube import Api, EventRecorder, LeaseElector, ObjectRef
 from gateway_operator.releases.engine import Engine
@@ -29,6 +36,7 @@ BUILD = Gauge("helm_operator_build_info", "1, with what was built.", ["commit", 
 
 # A killed leader's lease is free after 10 s, and asked for every second; renewals may fail for 6.7 s.
 _LEASE_SECONDS, _RENEW_SECONDS, _RETRY_SECONDS = 10.0, 2.5, 1.0
+_NGINX, _POLICY = (GROUP, "Nginx"), (traffic.GROUP, "ClusterTrafficPolicy")
 LOST_LEASE = 3  # the exit code
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -38,7 +46,6 @@ async def run_operator(settings: OperatorSettings) -> None:
     """Run the operator until SIGTERM or SIGINT. Raises ConfigError when settings or watches.yaml are wrong."""
     log.info("starting", version=__version__, identity=settings.identity)
     BUILD.labels(os.environ.get("GATEWAY_OPERATOR_COMMIT", ""), __version__).set(1)
-    register_kinds()
     async with AsyncExitStack() as stack:
         api = await Api.connect(settings.kubeconfig)
         stack.push_async_callback(api.close)
@@ -46,21 +53,58 @@ async def run_operator(settings: OperatorSettings) -> None:
         elector = _elector(api, settings)
         fence = elector.fence if settings.leader_elect else _free
         engine = Engine(api, settings, recorder=recorder, fence=fence, about=_about(settings))
+        half = _clusters(api, settings, fence, engine)
+        register_kinds(half.assignment if half.enabled else None, half.mirrors)
         health = HealthServer(
             parse_address(settings.health_probe_bind_address),
             parse_address(settings.metrics_bind_address),
-            lambda: _report(settings, elector, engine),
+            lambda: _report(settings, elector, engine, half),
             engine.stuck,
         )
         await stack.enter_async_context(health)
-        work = elector.run(engine.run) if settings.leader_elect else engine.run()
-        await until_signalled(work)
+
+        async def work() -> None:
+            await _both(engine, half)
+
+        await until_signalled(elector.run(work) if settings.leader_elect else work())
         if settings.deployment:
             home = Home(own_namespace(), settings.deployment, _lease(settings), settings.identity)
             await say_farewell(
                 api, engine.file.watches if engine.file else (), home, namespaces=settings.watch_namespaces
             )
     log.info("stopped")
+
+
+def _clusters(api: Api, settings: OperatorSettings, fence: Callable[[], None], engine: Engine) -> ClustersHalf:
+    """Build what splits traffic over clusters; the engine hears what of it goes into releases."""
+
+    def splits(nginx: Mapping[str, Any]) -> bool:
+        return is_native(mapping(nginx, "spec", "controller"), settings.gateway)
+
+    chosen = settings.clusters
+    here = Place(chosen.region, chosen.zone)
+    options = ClusterSettings(own_namespace(), here, splits, own_services=lambda: not engine.serves(_POLICY))
+    return ClustersHalf(
+        api.guarded(lambda _what: fence()),
+        options,
+        enabled=chosen.enabled,
+        told=lambda key: engine.poke(_NGINX, *key, "policies changed"),
+        mirrored=lambda key: engine.poke(_POLICY, *key, "policies changed"),
+    )
+
+
+async def _both(engine: Engine, half: ClustersHalf) -> None:
+    """Run both halves. The cluster half mends itself; when the engine ends, so does the process, and says why."""
+    tasks = [asyncio.create_task(engine.run(), name="engine"), asyncio.create_task(half.run(), name="clusters")]
+    try:
+        await asyncio.gather(*tasks)
+    except Exception:
+        log.exception("the release engine ended, and with it this process")
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _free() -> None:
@@ -122,15 +166,16 @@ def _about(settings: OperatorSettings) -> ObjectRef | None:
     return None
 
 
-def _report(settings: OperatorSettings, elector: LeaseElector, engine: Engine) -> Report:
+def _report(settings: OperatorSettings, elector: LeaseElector, engine: Engine, half: ClustersHalf) -> Report:
     """Tell what /readyz says: a replica that waits for the lease is ready; a leader is when its streams work."""
     leading = not settings.leader_elect or elector.leading.is_set()
-    health = engine.health()
+    health, clusters = engine.health(), half.health()
     details: dict[str, Any] = {
         "leader": leading,
         "releaseEngine": health.enabled,
         "rows": {row.row: row.details() for row in health.rows},
-        "problems": list(health.problems),
+        "clusters": dict(clusters.details),
+        "problems": [*health.problems, *clusters.problems],
     }
     if health.helm:
         details["helm"] = health.helm
@@ -139,7 +184,7 @@ def _report(settings: OperatorSettings, elector: LeaseElector, engine: Engine) -
     if settings.leader_elect:
         lease: dict[str, Any] = {"name": settings.lease_name, "holder": elector.holder}
         details["lease"] = {**lease, "renewedSecondsAgo": round(elector.age, 1)} if leading else lease
-    return Report(ready=not leading or health.ready, details=details)
+    return Report(ready=not leading or (health.ready and clusters.ready), details=details)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -21,6 +21,7 @@ from gateway_operator.errors import ConfigError
 
 DEFAULT_WORKING_NAMESPACE = "kubesphere-controls-system"
 _LAST_PORT = 65535
+_Settings = TypeVar("_Settings", bound=BaseSettings)
 _WAVE = re.compile(r"[1-9]\d*|([1-9]\d?|100)%")
 
 
@@ -53,6 +54,16 @@ class GatewaySettings(BaseModel):
         return self.namespace or DEFAULT_WORKING_NAMESPACE
 
 
+class ClustersSettings(BaseModel):
+    """The section `clusters`: splitting traffic over several clusters."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    enabled: bool = Field(True, description="Serve ClusterTrafficPolicies, where the cluster has their CRDs.")
+    region: str = Field("", description="Region in which this cluster's gateways stand, for `locality: LocalFirst`.")
+    zone: str = Field("", description="Zone of the region in which this cluster's gateways stand.")
+
+
 class OperatorSettings(BaseSettings):
     """What the operator process needs to know."""
 
@@ -66,6 +77,7 @@ class OperatorSettings(BaseSettings):
     )
 
     gateway: GatewaySettings = Field(default_factory=lambda: GatewaySettings.model_validate({}))
+    clusters: ClustersSettings = Field(default_factory=lambda: ClustersSettings.model_validate({}))
     kubeconfig: Path | None = Field(
         None, description="Kubeconfig to use; unset: $KUBECONFIG, the pod's own, ~/.kube/config."
     )
@@ -129,21 +141,27 @@ def load_settings(file: Path | None, flags: dict[str, Any]) -> OperatorSettings:
 
     `flags` is a nested dict of camelCase names; values of None say nothing. Raises ConfigError.
     """
-    from_file = _read(file) if file else {}
+    return build_settings(OperatorSettings, read_yaml(file) if file else {}, flags, str(file or "the settings"))
+
+
+def build_settings(kind: type[_Settings], from_file: dict[str, Any], flags: dict[str, Any], where: str) -> _Settings:
+    """Build a role's settings from a file's content, the environment and flags, the later winning.
+
+    Raises ConfigError, whose text begins with `where`.
+    """
     try:
-        base = OperatorSettings.model_validate({})
-        merged = _merge(_merge(from_file, _from_environment(base)), flags)
-        return OperatorSettings.model_validate(merged)
+        base = kind.model_validate({})
+        return kind.model_validate(_merge(_merge(from_file, _from_environment(base)), flags))
     except ValidationError as error:
-        where = str(file) if file else "the settings"
         lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{where}: {lines}") from error
 
 
-def _from_environment(base: OperatorSettings) -> dict[str, Any]:
+def _from_environment(base: BaseSettings) -> dict[str, Any]:
     """Return what the environment sets; WATCH_NAMESPACE is what other Helm operators call `watchNamespaces`."""
     found = base.model_dump(exclude_unset=True, by_alias=True)
-    if (names := os.environ.get("WATCH_NAMESPACE")) is not None:
+    names = os.environ.get("WATCH_NAMESPACE")
+    if names is not None and "watch_namespaces" in type(base).model_fields:
         found.setdefault("watchNamespaces", [n.strip() for n in names.split(",") if n.strip()])
     return found
 
@@ -166,7 +184,8 @@ def default_identity() -> str:
     return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{os.urandom(4).hex()}"
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Return the map that a YAML file holds. Raises ConfigError."""
     try:
         loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway_operator.clusters.pace import Steps, at_once
 from gateway_operator.clusters.policies import Backend, PathRule, Policy, Service
 from gateway_operator.clusters.store import Alive, Found, MemberView, look, without_dead
 from gateway_operator.crds.traffic import TrafficReason
@@ -101,7 +102,13 @@ class Evaluator:
         self, policies: Sequence[Policy], members: Members, here: Place, alive: Alive = knows_nothing
     ) -> list[PolicyOutcome]:
         """Return what each policy does."""
-        clash = self._addresses.clashes(policies, members)
+        return at_once(self.steps(policies, members, here, alive))
+
+    def steps(
+        self, policies: Sequence[Policy], members: Members, here: Place, alive: Alive = knows_nothing
+    ) -> Steps[list[PolicyOutcome]]:
+        """Do the same in steps."""
+        clash = yield from self._addresses.clashes(policies, members)
         before, self._paths = self._paths, {}
         known, self._policies = self._policies, {}
         for policy in policies:
@@ -111,6 +118,7 @@ class Evaluator:
             old = known.get(policy.key)
             same = old is not None and old.policy == policy and old.paths == paths
             self._policies[policy.key] = old if old is not None and same else PolicyOutcome(policy, paths)
+            yield
         return list(self._policies.values())
 
     def _path(
@@ -140,7 +148,7 @@ class _Addresses:
         self._policies: Sequence[Policy] = ()
         self._services: tuple[Service, ...] = ()
 
-    def clashes(self, policies: Sequence[Policy], members: Members) -> dict[str, str]:
+    def clashes(self, policies: Sequence[Policy], members: Members) -> Steps[dict[str, str]]:
         """Return the clusters that have an address which an older one has, too, each with that one."""
         if policies is not self._policies:
             self._policies = policies
@@ -153,6 +161,7 @@ class _Addresses:
                 if old is not found:
                     self._move(name, old, found)
                 self._found[name, service] = found
+                yield
         for (name, _), old in before.items():
             self._move(name, old, Found())
         return self._judge(list(members.views))

@@ -140,15 +140,20 @@ class Registry:
         self._contents: dict[str, dict[str, Any]] = {}
         self._remarks: tuple[str, ...] = ()
 
+    @property
+    def informers(self) -> tuple[Informer, ...]:
+        """What follows the sources."""
+        return self.members, self._secrets, self._maps
+
     async def run(self) -> None:
         """Follow the sources until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in (self.members, self._secrets, self._maps):
+            for informer in self.informers:
                 group.create_task(informer.run())
 
     async def synced(self) -> None:
         """Wait until all that there is has been seen."""
-        for informer in (self.members, self._secrets, self._maps):
+        for informer in self.informers:
             await informer.synced.wait()
 
     async def definitions(self) -> dict[str, Definition]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway_operator.clusters.evaluation import Part, PathOutcome, PolicyOutcome
+from gateway_operator.clusters.pace import Steps, at_once
 from gateway_operator.clusters.policies import Policy, Service
-from gateway_operator.clusters.store import SERVICE_LABEL, Address, Alive
+from gateway_operator.clusters.store import FAMILIES, SERVICE_LABEL, Address, Alive
 from gateway_operator.crds.traffic import API_VERSION, GROUP
 from gateway_operator.names import short_name
+from gateway_operator.traffic.config import SOURCE_LABEL, TOTAL_ANNOTATION
 
 Object = dict[str, Any]
 Key = tuple[str, str]  # namespace, name
@@ -26,10 +28,28 @@ SOURCE_ANNOTATION = f"{GROUP}/source"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "gateway-operator-mirror"
+OURS = "gateway-operator"
 MCS_SERVICE = "multicluster.kubernetes.io/service-name"
-MCS_CLUSTER = "multicluster.kubernetes.io/source-cluster"
 SLICE_SIZE = 100
 _NO_PORT = 80  # of a Service that no cluster has: a headless Service needs a number, which nobody uses
+
+
+class MirrorRow(NamedTuple):
+    """A mirror Service as the chart `cluster-traffic-policy` makes it."""
+
+    name: str
+    cluster: str
+    service: Service
+
+    def as_values(self) -> dict[str, Any]:
+        """Return an item of the chart's `mirrors`."""
+        port = self.service.port
+        return {
+            "name": self.name,
+            "cluster": self.cluster,
+            "service": {"namespace": self.service.namespace, "name": self.service.name},
+            "port": {"name": port.name} if port.name else {"number": port.number},
+        }
 
 
 @dataclass(frozen=True)
@@ -45,11 +65,17 @@ class Want:
     port: int
     addresses: tuple[Address, ...] | None
     expired: bool = False
+    total: int = 0  # endpoints that there are, ready or not
 
     @property
     def key(self) -> Key:
         """Namespace and name of the mirror Service."""
         return self.namespace, self.name
+
+    @property
+    def row(self) -> MirrorRow:
+        """What the chart is told of it; nothing that moves by itself."""
+        return MirrorRow(self.name, self.cluster, self.service)
 
 
 @dataclass(frozen=True)
@@ -91,29 +117,51 @@ def changes(
     slices: Mapping[Key, Mapping[str, Object]],
     alive: Alive,
     only: Iterable[Key] | None = None,
+    *,
+    own_services: bool = True,
 ) -> Changes:
-    """Compare with what is there: mirror Services, and their slices by Service. Empty when nothing differs.
+    """Compare with what is there. Empty when nothing differs. `comparing` does the same in steps."""
+    return at_once(comparing(wanted, services, slices, alive, only, own_services=own_services))
 
-    `only` are those that may differ, where the caller knows that; what nobody wants goes in any case.
+
+def comparing(
+    wanted: Mapping[Key, Want],
+    services: Mapping[Key, Object],
+    slices: Mapping[Key, Mapping[str, Object]],
+    alive: Alive,
+    only: Iterable[Key] | None = None,
+    *,
+    own_services: bool = True,
+) -> Steps[Changes]:
+    """Compare with what is there: mirror Services, and their slices by Service.
+
+    `only` are those that may differ, where the caller knows that; what nobody wants goes in any case. Without
+    `own_services` a chart makes the Services: those that we made go.
     """
     new_services, new_slices, old_slices = [], [], []
     for key in wanted if only is None else only:
+        yield
         want = wanted[key]
         obj = service_object(want)
-        if key not in services or not _contains(services[key], obj):
+        if own_services and (key not in services or not _contains(services[key], obj)):
             new_services.append(obj)
         there = slices.get(key, {})
         addresses = want.addresses if want.addresses is not None else _kept(want, there.values(), alive)
         if addresses is None:
             continue
-        packed = pack(addresses, there.values())
-        objs = {name: slice_object(want, name, family, chunk) for name, family, chunk in _named(want, packed)}
-        new_slices += [obj for name, obj in objs.items() if name not in there or not _contains(there[name], obj)]
+        total = max(want.total if want.addresses is not None else _total(there.values()), len(addresses))
+        packed = pack(addresses, there.values()) or _placeholder(want, there.values(), total)
+        named = _named(want, packed)
+        first = min((name for name, *_ in named), default="")
+        objs = {
+            name: slice_object(want, name, place, ips, total if name == first else None) for name, place, ips in named
+        }
+        new_slices += [obj for name, obj in objs.items() if name not in there or not _is_right(there[name], obj)]
         old_slices += [obj for name, obj in there.items() if name not in objs]
     for key, there in slices.items():
         if key not in wanted:
             old_slices += there.values()
-    old_services = [obj for key, obj in services.items() if key not in wanted]
+    old_services = [obj for key, obj in services.items() if _is_ours(obj) and not (own_services and key in wanted)]
     return Changes(tuple(new_services), tuple(new_slices), tuple(old_slices), tuple(old_services))
 
 
@@ -140,7 +188,7 @@ def service_object(want: Want) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(want, want.name, {MANAGED_BY: "gateway-operator"}),
+        "metadata": _metadata(want, want.name, {MANAGED_BY: OURS}),
         "spec": {
             "clusterIP": "None",
             "ports": [{"port": want.port, "protocol": "TCP"}],
@@ -148,12 +196,18 @@ def service_object(want: Want) -> Object:
     }
 
 
-def slice_object(want: Want, name: str, place: tuple[str, int], ips: Sequence[str]) -> Object:
-    """Return a mirror EndpointSlice; `place` is (address family, port)."""
+def slice_object(want: Want, name: str, place: tuple[str, int], ips: Sequence[str], total: int | None = None) -> Object:
+    """Return a mirror EndpointSlice; `place` is (address family, port).
+
+    `total` is of the whole Service; one of its slices has it, so that a new pod changes two slices and not all.
+    """
+    metadata = _metadata(want, name, {SERVICE_LABEL: want.name, SLICE_MANAGED_BY: MANAGER})
+    if total is not None:
+        metadata["annotations"][TOTAL_ANNOTATION] = str(total)
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": _metadata(want, name, {SERVICE_LABEL: want.name, SLICE_MANAGED_BY: MANAGER}),
+        "metadata": metadata,
         "addressType": place[0],
         "ports": [{"name": "", "port": place[1], "protocol": "TCP"}],
         "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in ips],
@@ -201,6 +255,7 @@ def _want(policy: Policy, path: PathOutcome, part: Part, *, expired: bool) -> Wa
         port=service.port.number or _known_port(path.parts) or _NO_PORT,
         addresses=found.addresses if found else None,
         expired=expired,
+        total=found.total if found else 0,
     )
 
 
@@ -215,6 +270,24 @@ def _kept(want: Want, there: Iterable[Mapping[str, Any]], alive: Alive) -> tuple
         return None
     known = [Address(ip, _port_of(item)) for item in there for ip in _ips(item)]
     return tuple(sorted(address for address in known if alive(want.cluster, address) is not False))
+
+
+def _total(there: Iterable[Mapping[str, Any]]) -> int:
+    """Return what the slices say of the number of all endpoints."""
+    texts = [(item["metadata"].get("annotations") or {}).get(TOTAL_ANNOTATION, "") for item in there]
+    return max((int(text) for text in texts if text.isdecimal()), default=0)
+
+
+def _placeholder(
+    want: Want, there: Iterable[Mapping[str, Any]], total: int
+) -> list[tuple[str, str, int, tuple[str, ...]]]:
+    """Return an empty slice where nobody is ready, so that gateways know how many could be."""
+    if not total:
+        return []
+    first = min(there, key=lambda item: str(item["metadata"]["name"]), default=None)
+    if first is None:
+        return [("", FAMILIES[0], want.port, ())]
+    return [(str(first["metadata"]["name"]), str(first.get("addressType")), _port_of(first), ())]
 
 
 def _fill(ips: set[str], live: list[tuple[str, list[str]]]) -> list[tuple[str, tuple[str, ...]]]:
@@ -255,7 +328,7 @@ def _metadata(want: Want, name: str, labels: Mapping[str, str]) -> Object:
         MIRROR_LABEL: "true",
         POLICY_LABEL: short_name(want.policy),
         MCS_SERVICE: want.service.name,
-        MCS_CLUSTER: want.cluster,
+        SOURCE_LABEL: want.cluster,
     }
     return {
         "name": name,
@@ -266,6 +339,16 @@ def _metadata(want: Want, name: str, labels: Mapping[str, str]) -> Object:
             {"apiVersion": API_VERSION, "kind": "ClusterTrafficPolicy", "name": want.policy, "uid": want.policy_uid}
         ],
     }
+
+
+def _is_ours(service: Object) -> bool:
+    """Tell a mirror Service that we made from a chart's."""
+    return bool(service["metadata"]["labels"].get(MANAGED_BY) == OURS)
+
+
+def _is_right(live: Object, wanted: Object) -> bool:
+    """Tell whether a slice is as it should be; a total that should be elsewhere is wrong, though it is only more."""
+    return _contains(live, wanted) and _total([live]) == _total([wanted])
 
 
 def _contains(live: Any, wanted: Any) -> bool:

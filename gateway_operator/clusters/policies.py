@@ -275,6 +275,8 @@ def _port(raw: Object, where: str) -> Port:
     name, number = raw.get("name") or "", raw.get("number") or 0
     if bool(name) == bool(number):
         raise _Bad(where, TrafficReason.INVALID_PORT, PORT_MESSAGE)
+    if name and (len(name) > 63 or not re.fullmatch(NAME, name)):  # noqa: PLR2004 - a DNS label
+        raise _Bad(f"{where}.name", TrafficReason.INVALID_PORT, "must be the name of a Service's port")
     if number and not 0 < number <= _LAST_PORT:
         raise _Bad(f"{where}.number", TrafficReason.INVALID_PORT, f"must be from 1 to {_LAST_PORT}")
     return Port(name, number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -18,30 +18,38 @@ from typing import Any
 from prometheus_client import Gauge
 
 from gateway_operator.clusters import kubeconfig
-from gateway_operator.clusters.conflicts import settle
-from gateway_operator.clusters.connection import Connector, Link
+from gateway_operator.clusters.acknowledgement import GatewayPods
+from gateway_operator.clusters.connection import Link
 from gateway_operator.clusters.evaluation import (
     Evaluator,
     Members,
     Place,
     PolicyOutcome,
-    knows_nothing,
     needed_namespaces,
 )
+from gateway_operator.clusters.facts import facts_of, used_by
 from gateway_operator.clusters.members import MEMBERS, Definition, Registry
-from gateway_operator.clusters.mirror import Key, Want, wants_of
-from gateway_operator.clusters.policies import Granted, Policy, read
-from gateway_operator.clusters.status import MemberFacts, Verdict, member_status, policy_status
+from gateway_operator.clusters.mirror import Key, MirrorRow, Want, wants_of
+from gateway_operator.clusters.pace import Steps, unhurried
+from gateway_operator.clusters.policies import Granted, Policy, Problem, read
+from gateway_operator.clusters.programming import Issued, problems_of, programmed
+from gateway_operator.clusters.splitting import Settled, Splitter, settle_all
+from gateway_operator.clusters.status import Verdict, member_status, policy_status
 from gateway_operator.clusters.store import Alive, MemberView
 from gateway_operator.clusters.writer import Mirror, StatusWriter
+from gateway_operator.crds import base
 from gateway_operator.crds.traffic import GROUP, VERSION, TrafficReason
 from gateway_operator.errors import ApiError, ConfigError
 from gateway_operator.kube import Api, Connection, Informer, Resource
+from gateway_operator.names import release_name
 from gateway_operator.telemetry import get_logger
+from gateway_operator.traffic.gateways import Assignment, Gateway, gateway_of
+from gateway_operator.traffic.gateways import Key as GatewayKey
 
 log = get_logger(__name__)
 POLICIES = Resource(GROUP, VERSION, "ClusterTrafficPolicy", "clustertrafficpolicies", namespaced=True)
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
+NGINXES = Resource(base.GROUP, base.VERSION, "Nginx", "nginxes", namespaced=True)
 GRANT_ANNOTATION = f"{GROUP}/grant-services-to"  # on a Namespace: others whose policies may use its services, or *
 CONNECTED = Gauge("gateway_operator_member_connected", "1 while a member's API server answers.", ["cluster"])
 STALE = Gauge("gateway_operator_member_stale", "1 while a member's endpoints are those last known.", ["cluster"])
@@ -54,32 +62,51 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """`namespace` is where kubeconfigs lie; `here` is where the gateways stand."""
+    """`namespace` is where kubeconfigs lie; `here` is where the gateways stand; `splits` tells whose pods can split.
+
+    `own_services` tells whether the mirror makes its Services itself: not where a row of watches.yaml does.
+    """
 
     namespace: str
     here: Place = field(default_factory=Place)
+    splits: Callable[[Object], bool] = lambda _nginx: True
+    own_services: Callable[[], bool] = lambda: True
 
 
 class Clusters:
-    """Members, policies and the mirror of one centre. `listeners` are told when `outcomes` has changed."""
+    """Members, policies and the mirror of one centre.
 
-    def __init__(self, api: Api, settings: ClusterSettings, *, alive: Alive = knows_nothing) -> None:
+    `assignments` is what each gateway is told, None until that is known; `listeners` are told whose has changed.
+    """
+
+    def __init__(self, api: Api, settings: ClusterSettings, *, alive: Alive | None = None) -> None:
         self.outcomes: tuple[PolicyOutcome, ...] = ()
-        self.listeners: list[Callable[[], None]] = []
+        self.members: Members = Members({}, {})
+        self.assignments: dict[GatewayKey, Assignment] | None = None
+        self.listeners: list[Callable[[GatewayKey], None]] = []
+        self.mirrors: dict[tuple[str, str], tuple[MirrorRow, ...]] = {}
+        self.mirror_listeners: list[Callable[[tuple[str, str]], None]] = []
         self._api = api
         self._settings = settings
-        self._alive = alive
         self._dirty = asyncio.Event()
         self._registry = Registry(api, settings.namespace, self._dirty.set)
         self._policies = Informer(api, POLICIES, on_event=lambda *_: self._dirty.set())
         self._namespaces = Informer(api, NAMESPACES, metadata_only=True, on_event=lambda *_: self._dirty.set())
+        self._nginxes = Informer(api, NGINXES, strip=_slim, on_event=self._on_nginx)
+        self._gateways: tuple[Gateway, ...] | None = None
+        self._pods = GatewayPods(api, self._dirty.set)
+        self._alive = alive or self._pods.alive
+        self._issued = Issued()
+        self._said: dict[tuple[str, str], tuple[PolicyOutcome, Verdict | None, tuple[Problem, ...]]] = {}
         self._mirror = Mirror(api, self._dirty.set)
         self._member_statuses = StatusWriter(api, MEMBERS)
         self._policy_statuses = StatusWriter(api, POLICIES)
         self._evaluator = Evaluator()
         self._read: dict[tuple[str, str], tuple[Object, str, Policy]] = {}
-        self._settled: tuple[list[Policy], list[Policy]] = ([], [])
+        self._settled: tuple[list[Policy], tuple[Gateway, ...], Settled] = ([], (), Settled((), {}))
+        self._splitter = Splitter()
         self._wants: dict[tuple[str, str], tuple[PolicyOutcome, frozenset[str], list[Want]]] = {}
+        self._rows: dict[tuple[str, str], tuple[PolicyOutcome, tuple[MirrorRow, ...]]] = {}
         self._links: dict[str, Link] = {}
         self._definitions: dict[str, Definition] = {}
         self._started = time.monotonic()
@@ -88,7 +115,14 @@ class Clusters:
         """Work until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                for follower in (self._registry, self._policies, self._namespaces, self._mirror):
+                for follower in (
+                    self._registry,
+                    self._policies,
+                    self._namespaces,
+                    self._nginxes,
+                    self._pods,
+                    self._mirror,
+                ):
                     group.create_task(follower.run())
                 group.create_task(self._loop())
         finally:
@@ -98,6 +132,7 @@ class Clusters:
         await self._registry.synced()
         await self._policies.synced.wait()
         await self._namespaces.synced.wait()
+        await self._nginxes.synced.wait()
         await self._mirror.synced()
         while True:
             self._dirty.clear()
@@ -110,6 +145,30 @@ class Clusters:
                 await asyncio.wait_for(self._dirty.wait(), rest)
             await asyncio.sleep(_GATHER)
 
+    def describe(self) -> dict[str, Any]:
+        """Tell for /readyz how each member is, and what there is to do."""
+        members = {}
+        for name, link in sorted(self._links.items()):
+            current = link.current
+            reason = current.health.reason if current else (link.refused or (TrafficReason.CONNECTING, ""))[0]
+            members[name] = {
+                "connected": bool(current and current.health.connected),
+                "reason": str(reason),
+                "credentialRefused": bool(link.refused),
+            }
+        return {
+            "known": self.assignments is not None,
+            "policies": len(self._policies.store),
+            "gateways": {"/".join(key): found.digest for key, found in sorted((self.assignments or {}).items())},
+            "members": members,
+        }
+
+    def problems(self) -> list[str]:
+        """Say which watches of the centre don't work."""
+        own = (self._policies, self._namespaces, self._nginxes, self._pods.informer)
+        informers = (*own, *self._registry.informers, *self._mirror.informers)
+        return [f"clusters: watch of {one.res.plural}: {one.error}" for one in informers if one.error]
+
     def poke(self) -> None:
         """Look again, since probes say something else."""
         self._dirty.set()
@@ -117,23 +176,26 @@ class Clusters:
     async def _pass(self) -> float:
         """Do everything once; returns the seconds after which to look again without a change."""
         await self._follow_members()
-        policies = self._read_policies()
+        settled = await unhurried(self._read_policies())
+        policies = settled.policies
         needs = needed_namespaces(policies, self._links)
         for name, link in self._links.items():
             link.need(needs[name])
             link.settle()
         members = self._members()
-        outcomes = tuple(self._evaluator.run(policies, members, self._settings.here, self._alive))
+        here = self._settings.here
+        outcomes = tuple(await unhurried(self._evaluator.steps(policies, members, here, self._alive)))
+        self._pods.urgent = any(view.stale for view in members.views.values())
+        self._assign(await unhurried(self._splitter.steps(settled, outcomes, members, here)))
         expired = frozenset(name for name, view in members.views.items() if view.expired)
-        done = await self._mirror.sync(self._wanted(outcomes, expired), self._alive)
-        if outcomes != self.outcomes:
-            self.outcomes = outcomes
-            for listener in self.listeners:
-                listener()
+        wanted = await unhurried(self._wanted(outcomes, expired))
+        self._tell_mirrors()
+        done = await self._mirror.sync(wanted, self._alive, services=self._settings.own_services())
+        self.outcomes, self.members = outcomes, members
         done &= await self._write_statuses(outcomes, members)
         return self._until_expiry(members) if done else _AGAIN
 
-    def _wanted(self, outcomes: Iterable[PolicyOutcome], expired: frozenset[str]) -> dict[Key, Want]:
+    def _wanted(self, outcomes: Iterable[PolicyOutcome], expired: frozenset[str]) -> Steps[dict[Key, Want]]:
         """Return all mirrors; those of policies that nothing happened to are the same objects as the last time."""
         before, self._wants = self._wants, {}
         for outcome in outcomes:
@@ -141,7 +203,37 @@ class Clusters:
             old = before.get(key)
             fresh = old is None or old[0] is not outcome or old[1] != expired
             self._wants[key] = (outcome, expired, wants_of(outcome, expired)) if fresh or old is None else old
+            yield
         return {want.key: want for *_, found in self._wants.values() for want in found}
+
+    def _assign(self, assignments: dict[GatewayKey, Assignment]) -> None:
+        """Tell the listeners what is new; at first everything is, and who serves nothing must hear that, too."""
+        before, self.assignments = self.assignments, assignments
+        self._issued.note(assignments)
+        served = {key: self._nginxes.store.get(key) for key, found in assignments.items() if found.config}
+        self._pods.follow({(key[0], _release(nginx)): key for key, nginx in served.items() if nginx})
+        for key in assignments.keys() | (before or {}).keys():
+            if before is None or before.get(key) != assignments.get(key):
+                for listener in self.listeners:
+                    listener(key)
+
+    def _on_nginx(self, _type: str, _obj: Object, _previous: Object | None) -> None:
+        self._gateways = None
+        self._dirty.set()
+
+    def _tell_mirrors(self) -> None:
+        """Tell the listeners whose mirrors are other ones."""
+        before, self.mirrors = self.mirrors, {}
+        for key, (outcome, _, wants) in self._wants.items():
+            old = self._rows.get(key)
+            rows = old[1] if old is not None and old[0] is outcome else tuple(sorted({w.row for w in wants}))
+            self._rows[key] = (outcome, rows)
+            self.mirrors[key] = rows
+            if before.get(key) != rows:
+                for listener in self.mirror_listeners:
+                    listener(key)
+        for key in self._rows.keys() - self.mirrors.keys():
+            del self._rows[key]
 
     def _until_expiry(self, members: Members) -> float:
         """Return the seconds until the next stale member has been so for its staleTTL."""
@@ -188,21 +280,25 @@ class Clusters:
         except ConfigError as error:
             link.refuse(TrafficReason.KUBECONFIG_INVALID, str(error), digest)
 
-    def _read_policies(self) -> list[Policy]:
-        """Return all policies, each without what an older one has; the same list while nothing changes."""
+    def _read_policies(self) -> Steps[Settled]:
+        """Return all policies, each without what an older one has; the same object while nothing changes."""
         grants, granted = self._grants()
         before, self._read = self._read, {}
-        for key, obj in self._policies.store.items():
+        for key, obj in list(self._policies.store.items()):
+            yield
             if not obj["metadata"].get("deletionTimestamp"):
                 old = before.get(key)
                 known = old is not None and old[0] is obj and old[1] == grants
                 self._read[key] = old if old is not None and known else (obj, grants, read(obj, granted))
         found = [policy for *_, policy in self._read.values()]
-        if len(found) != len(self._settled[0]) or any(a is not b for a, b in zip(found, self._settled[0], strict=True)):
-            classes = sorted({policy.ingress_class for policy in found})
-            settled = [policy for name in classes for policy in settle(p for p in found if p.ingress_class == name)]
-            self._settled = (found, settled)
-        return self._settled[1]
+        if self._gateways is None:
+            nginxes = sorted(self._nginxes.store.items())
+            self._gateways = tuple(gateway_of(obj) for _, obj in nginxes if self._settings.splits(obj))
+        last = self._settled
+        same = len(found) == len(last[0]) and all(a is b for a, b in zip(found, last[0], strict=True))
+        if not same or self._gateways != last[1]:
+            self._settled = (found, self._gateways, settle_all(found, self._gateways))
+        return self._settled[2]
 
     def _grants(self) -> tuple[str, Granted]:
         """Return the grants of all Namespaces as a text that changes with them, and as a question."""
@@ -240,10 +336,10 @@ class Clusters:
 
     async def _write_statuses(self, outcomes: Iterable[PolicyOutcome], members: Members) -> bool:
         now = datetime.now(UTC)
-        used = _used(outcomes)
+        used = used_by(outcomes)
         rows: list[tuple[Object, Any, Callable[[], Object]]] = []
         for name, view in members.views.items():
-            facts = self._facts(self._definitions[name], self._links[name], view, used.get(name, (0, 0)))
+            facts = facts_of(self._definitions[name], self._links[name], view, used.get(name, (0, 0)))
             CONNECTED.labels(name).set(facts.connected[0] is True)
             STALE.labels(name).set(facts.stale)
             obj = self._registry.members.store.get(("", name))
@@ -251,37 +347,41 @@ class Clusters:
                 rows.append((obj, facts, partial(member_status, obj, facts, now)))
         done = await self._member_statuses.write(rows)
         rows = []
-        for outcome in outcomes:
-            obj = self._policies.store.get(outcome.policy.key)
+        for said in self._say(outcomes):
+            obj = self._policies.store.get(said[0].policy.key)
             if obj is not None:
-                rows.append((obj, outcome, partial(policy_status, obj, outcome, now)))
+                rows.append((obj, said, partial(policy_status, obj, said[0], now, said[1], said[2])))
         return await self._policy_statuses.write(rows) and done
 
-    def _facts(self, definition: Definition, link: Link, view: MemberView, used: tuple[int, int]) -> MemberFacts:
-        current = link.current
-        place = definition.place
-        if current is None:
-            reason, text = link.refused or (TrafficReason.CONNECTING, "not asked yet")
-            missing: Verdict = (False, TrafficReason.NOT_SYNCED, "nothing could be read")
-            return MemberFacts((False, reason, text), missing, (False, reason, text), place, stale=view.stale)
-        health = current.health
-        connected: Verdict = (health.connected, health.reason, health.text)
-        if health.connected and (hindered := current.error()):
-            connected = (True, TrafficReason.CONNECTED, f"the API server answers, but: {hindered}")
-        return MemberFacts(
-            connected=connected,
-            synced=_synced(current, view),
-            credential=_newest(link),
-            place=place,
-            version=health.version,
-            latency=health.latency,
-            digest=link.digest,
-            namespaces=len(current.wanted),
-            services=used[0],
-            endpoints=used[1],
-            stale=health.connected is False,
-            last_contact=health.seen_at,
-        )
+    def _say(
+        self, outcomes: Iterable[PolicyOutcome]
+    ) -> Iterable[tuple[PolicyOutcome, Verdict | None, tuple[Problem, ...]]]:
+        """Return what each policy's status comes from; what is as the last time is the same object."""
+        before, self._said = self._said, {}
+        reports, gateways = self._pods.reports(), self._settled[1]
+        everybody = [report for found in reports.values() for report in found]
+        for outcome in outcomes:
+            policy = outcome.policy
+            verdict = programmed(policy, gateways, self.assignments or {}, reports, self._issued)
+            said = (outcome, verdict, problems_of(policy.key, everybody))
+            old = before.get(policy.key)
+            self._said[policy.key] = old if old is not None and old[0] is outcome and old[1:] == said[1:] else said
+        return self._said.values()
+
+
+def _slim(nginx: Object) -> Object:
+    """Keep of an Nginx what says whom it serves and with which image."""
+    meta, spec = nginx["metadata"], nginx.get("spec") or {}
+    controller = spec.get("controller") if isinstance(spec, dict) else None
+    words = ("scope", "ingressClassResource", "ingressClass", "watchIngressWithoutClass", "image", "dataPlane")
+    slim = {word: controller[word] for word in words if word in controller} if isinstance(controller, dict) else {}
+    kept = {key: meta[key] for key in ("name", "namespace", "resourceVersion", "deletionTimestamp") if key in meta}
+    release = ((nginx.get("status") or {}).get("deployedRelease") or {}).get("name") or ""
+    return {"metadata": kept, "spec": {"controller": slim}, "release": release}
+
+
+def _release(nginx: Object) -> str:
+    return str(nginx["release"] or release_name(nginx["metadata"]["name"]))
 
 
 def _digest(definition: Definition) -> str:
@@ -289,37 +389,3 @@ def _digest(definition: Definition) -> str:
         return "local"
     rest = f"\0{definition.context}\0{definition.insecure}" if definition.context or definition.insecure else ""
     return kubeconfig.digest((definition.kubeconfig or b"") + rest.encode())
-
-
-def _synced(current: Connector, view: MemberView) -> Verdict:
-    missing = sorted(current.wanted - view.synced)
-    if missing:
-        text = f"not read yet: namespace {', '.join(missing[:3])}; what the centre has of it stays as it is"
-        return False, TrafficReason.NOT_SYNCED, text
-    if view.stale:
-        return False, TrafficReason.STALE, "what is known is of the last contact"
-    return True, TrafficReason.SYNCED, "all that policies need has been read"
-
-
-def _newest(link: Link) -> Verdict:
-    if link.refused:
-        return False, link.refused[0], f"the one before is in use: {link.refused[1]}"
-    if link.next is None:
-        return True, TrafficReason.IN_USE, "the newest credential is in use"
-    health = link.next.health
-    if health.connected is False:
-        return False, health.reason, f"the one before is in use: {health.text}"
-    return False, TrafficReason.PROVING, "the newest credential is being proven; the one before is in use"
-
-
-def _used(outcomes: Iterable[PolicyOutcome]) -> Mapping[str, tuple[int, int]]:
-    """Return how many Services and ready endpoints of each cluster policies use."""
-    services: dict[str, dict[tuple[str, str], int]] = {}
-    for outcome in outcomes:
-        for path in outcome.paths:
-            backend = path.rule.backend
-            for part in path.parts if backend else ():
-                if backend and part.found and part.found.port:
-                    key = (backend.service.namespace, backend.service.name)
-                    services.setdefault(part.cluster, {})[key] = len(part.found.addresses)
-    return {name: (len(found), sum(found.values())) for name, found in services.items()}

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway_operator.clusters.evaluation import PathOutcome, Place, PolicyOutcome
-from gateway_operator.clusters.policies import DEFAULT, Policy
+from gateway_operator.clusters.policies import DEFAULT, Problem
 from gateway_operator.crds.conditions import set_condition, timestamp
 from gateway_operator.crds.traffic import TrafficCondition, TrafficReason
 from gateway_operator.traffic.shares import Share, State, percent
@@ -74,24 +74,32 @@ def member_status(obj: Mapping[str, Any], facts: MemberFacts, now: datetime) -> 
 
 
 def policy_status(
-    obj: Mapping[str, Any], outcome: PolicyOutcome, now: datetime, programmed: Verdict | None = None
+    obj: Mapping[str, Any],
+    outcome: PolicyOutcome,
+    now: datetime,
+    programmed: Verdict | None = None,
+    problems: Sequence[Problem] = (),
 ) -> Status:
     """Return the status of a ClusterTrafficPolicy as it should be.
 
-    `programmed` is what gateways acknowledged; None where somebody else says that.
+    `programmed` is what gateways acknowledged; None while that isn't known: what was said last stays. `problems` are
+    what gateways have against its paths.
     """
     old, generation = obj.get("status") or {}, outcome.policy.generation
     verdicts: dict[TrafficCondition, Verdict] = {
-        TrafficCondition.ACCEPTED: _accepted(outcome.policy),
+        TrafficCondition.ACCEPTED: _accepted((*outcome.policy.problems, *problems)),
         TrafficCondition.RESOLVED_REFS: _resolved(outcome),
     }
     if programmed is not None:
         verdicts[TrafficCondition.PROGRAMMED] = programmed
     verdicts[TrafficCondition.BACKENDS_READY] = _ready(outcome)
     wrong = next((verdict for verdict in verdicts.values() if verdict[0] is False), None)
+    conditions = _conditions(old, verdicts, generation, now)
+    if programmed is None:
+        conditions += [c for c in old.get("conditions") or () if c.get("type") == TrafficCondition.PROGRAMMED]
     return {
         "observedGeneration": generation,
-        "conditions": _conditions(old, verdicts, generation, now),
+        "conditions": sorted(conditions, key=lambda item: str(item["type"])),
         "backends": [_backend(path) for path in outcome.paths],
         "message": wrong[2] if wrong else f"{len(outcome.paths)} paths are served",
     }
@@ -106,8 +114,8 @@ def _conditions(
     return sorted(result, key=lambda item: str(item["type"]))
 
 
-def _accepted(policy: Policy) -> Verdict:
-    problems = [problem for problem in policy.problems if problem.condition is TrafficCondition.ACCEPTED]
+def _accepted(found: Iterable[Problem]) -> Verdict:
+    problems = [problem for problem in found if problem.condition is TrafficCondition.ACCEPTED]
     if problems:
         return False, problems[0].reason, _spoken(str(problem) for problem in problems)
     return True, TrafficReason.ACCEPTED, "its rules are sound, and nobody older has its hosts and paths"

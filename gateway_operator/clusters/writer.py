@@ -20,10 +20,11 @@ from gateway_operator.clusters.mirror import (
     Changes,
     Key,
     Want,
-    changes,
+    comparing,
     service_of,
     strip,
 )
+from gateway_operator.clusters.pace import Breath, unhurried
 from gateway_operator.clusters.store import Alive
 from gateway_operator.errors import ApiError, Conflict, NotFound
 from gateway_operator.kube import Api, Informer, Resource
@@ -57,16 +58,22 @@ class Mirror:
             group.create_task(self._services.run())
             group.create_task(self._slices.run())
 
+    @property
+    def informers(self) -> tuple[Informer, ...]:
+        """What follows the mirror's objects."""
+        return self._services, self._slices
+
     async def synced(self) -> None:
         """Wait until all that is there has been seen."""
         await self._services.synced.wait()
         await self._slices.synced.wait()
 
-    async def sync(self, wanted: Mapping[Key, Want], alive: Alive) -> bool:
-        """Write what differs; True when all of it is written."""
+    async def sync(self, wanted: Mapping[Key, Want], alive: Alive, *, services: bool = True) -> bool:
+        """Write what differs; True when all of it is written. `services` False: a chart makes them."""
         marks = {key: self._mark(key, want) for key, want in wanted.items()}
         doubtful = [key for key, mark in marks.items() if wanted[key].expired or not _is(self._clean.get(key), mark)]
-        todo = changes(wanted, self._services.store, self._by_service, alive, doubtful)
+        there = (self._services.store, self._by_service)
+        todo = await unhurried(comparing(wanted, *there, alive, doubtful, own_services=services))
         wrong = {*map(_key, todo.services), *map(service_of, (*todo.slices, *todo.old_slices))}
         self._clean = {key: mark for key, mark in marks.items() if key not in wrong}
         return await self._write(todo) if todo else True
@@ -133,13 +140,14 @@ class StatusWriter:
 
         Where object and source are the ones of the last time, nothing is computed. False: something is left for later.
         """
-        now, work, late = time.monotonic(), [], False
+        now, work, late, breath = time.monotonic(), [], False, Breath()
         before, self._clean = self._clean, {}
         for obj, source, status_of in rows:
             key = _key(obj)
             if _is(before.get(key), (obj, source)):
                 self._clean[key] = (obj, source)
                 continue
+            await breath.take()
             status = status_of()
             if _same(obj.get("status") or {}, status):
                 self._clean[key] = (obj, source)

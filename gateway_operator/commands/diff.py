@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,16 +130,19 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
+def plain_changes(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Return changes as JSON; one without `old` or `new` had or gets no value."""
+    pairs = [(change, {"old": change.old, "new": change.new}) for change in changes]
+    return [{"pointer": one.pointer, **{k: v for k, v in pair.items() if v is not ABSENT}} for one, pair in pairs]
+
+
+def plain_difference(one: Difference) -> dict[str, Any]:
+    """Return how an object differs as JSON."""
+    return {"object": one.object, "what": one.what, "changes": plain_changes(one.changes)}
+
+
 def _plain(plan: Plan) -> dict[str, Any]:
-    """Return a plan as JSON; a change without `old` or `new` had or gets no value."""
-
-    def change(one: Change) -> dict[str, Any]:
-        pair = {"old": one.old, "new": one.new}
-        return {"pointer": one.pointer, **{k: v for k, v in pair.items() if v is not ABSENT}}
-
-    def difference(one: Difference) -> dict[str, Any]:
-        return {"object": one.object, "what": one.what, "changes": [change(c) for c in one.changes]}
-
+    """Return a plan as JSON."""
     return {
         "object": plan.target,
         "release": plan.release,
@@ -148,7 +152,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
         "remarks": plan.remarks,
         "digest": {"recorded": plan.digest[0], "wanted": plan.digest[1]},
         "ports": [vars(m) for m in plan.ports],
-        "values": [change(c) for c in plan.values],
-        "objects": [difference(d) for d in plan.objects],
-        "drift": [difference(d) for d in plan.drift],
+        "values": plain_changes(plan.values),
+        "objects": [plain_difference(d) for d in plan.objects],
+        "drift": [plain_difference(d) for d in plan.drift],
     }

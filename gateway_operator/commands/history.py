@@ -16,12 +16,15 @@ from gateway_operator.releases.manifests import Manifests
 from gateway_operator.releases.records import RecordError, ReleaseRecord, made_here
 
 _DIGEST = 12
-_HEADS = ("REVISION", "STATUS", "CHART", "DIGEST", "UPDATED", "BY", "DESCRIPTION")
+_HEADS = ("REVISION", "STATUS", "CHART", "DIGEST", "UPDATED", "BY", "CAUSE", "DESCRIPTION")
 
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision, as told to people; `holder` is the replica that ran Helm, empty for somebody else's."""
+    """One revision, as told to people; `holder` is the replica that ran Helm, empty for somebody else's.
+
+    `cause` is `traffic` where policies alone made the difference, else empty.
+    """
 
     revision: int
     status: str
@@ -29,6 +32,7 @@ class Revision:
     digest: str
     updated: str
     holder: str
+    cause: str
     description: str
 
 
@@ -72,6 +76,7 @@ async def _revision(manifests: Manifests, record: ReleaseRecord, before: Release
         digest=record.digest,
         updated=_second(info.get("last_deployed")),
         holder=record.holder if made_here(record, before) else "",
+        cause=record.cause if made_here(record, before) else "",
         description=str(info.get("description") or ""),
     )
 
@@ -92,5 +97,6 @@ def _row(one: Revision) -> tuple[object, ...]:
         one.digest[:_DIGEST],
         one.updated,
         one.holder or "somebody's helm",
+        one.cause,
         one.description,
     )

@@ -27,7 +27,7 @@ from gateway_operator.releases.pointers import to_pointer
 from gateway_operator.releases.records import ReleaseRecord, chart_name, made_here
 from gateway_operator.releases.state import Facts, State, Wanted, observe, taken
 from gateway_operator.releases.telling import tellable
-from gateway_operator.releases.values import build_values, input_digest
+from gateway_operator.releases.values import build_values, input_digest, merge
 from gateway_operator.releases.watches import Watch
 from gateway_operator.settings import GatewaySettings
 
@@ -93,9 +93,10 @@ class Planner:
         peers = await self._peers(target)
         logic = KINDS.get(watch.key, PlainKind())
         wished = logic.plan(target.obj, peers, self.settings, installed=bool(mine))
-        merged = build_values(wished.values, watch.overrides)
-        digest = input_digest(chart_digest=watch.chart.digest, values=merged.values, release_name=release)
         deployed = next((r for r in reversed(mine) if r.status == "deployed"), None)
+        merged = build_values(wished.values, watch.overrides)
+        merged = replace(merged, values=merge(merged.values, await self._traffic(deployed)))
+        digest = input_digest(chart_digest=watch.chart.digest, values=merged.values, release_name=release)
         newest = mine[-1] if mine else None
         remarks = (*(n.message for n in wished.notices), *merged.remarks)
         drift, live = await self._drift(deployed, Terms(watch.drift_policy, watch.ignore_rules))
@@ -145,6 +146,15 @@ class Planner:
 
     async def _payload(self, record: ReleaseRecord) -> dict[str, Any]:
         return await self._manifests.payload(record.key, record.version)
+
+    async def _traffic(self, deployed: ReleaseRecord | None) -> dict[str, Any]:
+        """Return the values that the operator makes of policies: those that are there, for nothing here changes it."""
+        if deployed is None or not deployed.traffic:
+            return {}
+        config = (await self._payload(deployed)).get("config") or {}
+        if "mirrors" in config:
+            return {"mirrors": config["mirrors"]}
+        return {"controller": {"multiCluster": (config.get("controller") or {}).get("multiCluster")}}
 
     async def _peers(self, target: Target) -> list[Object]:
         listing = await self.api.list(target.resource, label_selector=target.ref.selector)

@@ -31,7 +31,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the o
 
 def add_commands(cli: typer.Typer) -> None:
     """Add the commands for people to the program."""
-    for command in (diff, history, rollback, doctor, detach, compat, join):
+    for command in (diff, history, rollback, doctor, detach, compat, join, explain, api):
         cli.command()(command)
 
 
@@ -159,6 +159,31 @@ def compat(
     _run(command.run(session, files or [], everything=everything))
 
 
+def explain(
+    host: Annotated[str, typer.Argument(metavar="HOST", help="Host of the request, as cafe.example.com.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Path of the request, as /tea/green.")],
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", help="Look at policies, members and gateways in these files, not in the cluster."),
+    ] = None,
+    region: Annotated[str, typer.Option(help="Region of the gateways, for files with locality: LocalFirst.")] = "",
+    zone: Annotated[str, typer.Option(help="Zone of the gateways, likewise.")] = "",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    output: Output = "table",
+) -> None:
+    """Tell which ClusterTrafficPolicy answers a request, which clusters get how much of such requests, and why.
+
+    Over the cluster also whether the gateways have acknowledged it. Ends with 1 when no policy has the request.
+    """
+    from gateway_operator.clusters.evaluation import Place  # noqa: PLC0415
+    from gateway_operator.commands import explain as command  # noqa: PLC0415
+
+    session = _session(kubeconfig, context, namespace, output)
+    _run(command.run(session, host, path, file or [], Place(region, zone)))
+
+
 def join(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the member, as policies will use it.")],
     kubeconfig: Annotated[
@@ -203,6 +228,46 @@ def join(
         name, kubeconfig, context, member_namespace, server, region, zone, network, timeout, keep_old, dry_run
     )
     _run(command.run(_session(centre_kubeconfig, centre_context, namespace, output), options))
+
+
+def api(
+    config: Annotated[Path | None, typer.Option(help="Settings as YAML; see docs/spec/api.md.")] = None,
+    gateway_config: Annotated[
+        Path | None, typer.Option(help="The operator's settings, of which the section gateway holds here, too.")
+    ] = None,
+    listen: Annotated[str | None, typer.Option(help="Where the API listens, as :9443.")] = None,
+    tls_cert_file: Annotated[Path | None, typer.Option(help="Certificate chain; read again when it changes.")] = None,
+    tls_key_file: Annotated[Path | None, typer.Option(help="Its key.")] = None,
+    client_ca_file: Annotated[
+        Path | None, typer.Option(help="Authority of client certificates; unset: the cluster's.")
+    ] = None,
+    watches_file: Watches = None,
+    helm: Annotated[str | None, typer.Option(help="The helm program, for manifests in plans.")] = None,
+    kubeconfig: Kubeconfig = None,
+    metrics_bind_address: Annotated[str | None, typer.Option(help="Where /metrics listens; empty: nowhere.")] = None,
+    health_probe_bind_address: Annotated[
+        str | None, typer.Option(help="Where /healthz and /readyz listen; empty: nowhere.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_json: Annotated[bool | None, typer.Option(help="Log lines as JSON.")] = None,
+) -> None:
+    """Run the HTTP API over gateways, their logs and their metrics, for tenants (docs/spec/api.md)."""
+    from gateway_operator.commands import api as command  # noqa: PLC0415
+    from gateway_operator.settings_api import load_api_settings  # noqa: PLC0415
+    from gateway_operator.telemetry import setup_logging  # noqa: PLC0415
+
+    tls = {"certFile": tls_cert_file, "keyFile": tls_key_file, "clientCaFile": client_ca_file}
+    flags: dict[str, Any] = {
+        "api": {"listen": listen, "tls": tls, "watchesFile": watches_file, "helm": helm},
+        "kubeconfig": kubeconfig,
+        "metricsBindAddress": metrics_bind_address,
+        "healthProbeBindAddress": health_probe_bind_address,
+        "logLevel": log_level,
+        "logJson": log_json,
+    }
+    settings = load_api_settings(config, gateway_config, flags)
+    setup_logging(settings.log_level, json=settings.log_json)
+    asyncio.run(command.run(settings))
 
 
 def _session(kubeconfig: Path | None, context: str | None, namespace: str | None, output: str, *forms: str) -> Session:

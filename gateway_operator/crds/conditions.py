@@ -45,6 +45,7 @@ class Reason(enum.StrEnum):
     CONFIG_KEY_IGNORED = "ConfigKeyIgnored"
     VALUE_OVERRIDDEN = "ValueOverridden"
     FIELD_IGNORED = "FieldIgnored"
+    POLICIES_LEFT_OUT = "PoliciesLeftOut"
     # addresses
     ADDRESS_KNOWN = "AddressKnown"
     LOAD_BALANCER_PENDING = "LoadBalancerPending"

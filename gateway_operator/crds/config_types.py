@@ -54,6 +54,7 @@ LOCATION_VARIABLES = frozenset(
         "pass_port",
         "pass_server_port",
         "the_real_ip",
+        "gateway_cluster",
     ]
 )
 NGINX_VARIABLES = frozenset(

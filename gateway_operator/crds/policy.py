@@ -11,7 +11,17 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from gateway_operator.crds.base import INT32, Column, Crd, Kind, Model, StatusCondition
+from gateway_operator.crds.base import (
+    INT32,
+    OPEN,
+    Column,
+    Crd,
+    DeployedRelease,
+    Kind,
+    LastAttempt,
+    Model,
+    StatusCondition,
+)
 from gateway_operator.crds.member import NAME
 from gateway_operator.crds.traffic import GROUP, VERSION
 
@@ -274,7 +284,8 @@ class PolicyStatus(Model):
     )
     conditions: tuple[StatusCondition, ...] | None = Field(
         None,
-        description="What holds now: Accepted, ResolvedRefs, Programmed (a gateway acknowledged it) and BackendsReady. "
+        description="What holds now: Accepted, ResolvedRefs, Programmed (a gateway acknowledged it) and BackendsReady; "
+        "of the release with the mirror Services Deployed, ReleaseFailed, Irreconcilable, Drifted, Paused and Held. "
         "Default: none.",
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
@@ -286,6 +297,24 @@ class PolicyStatus(Model):
         json_schema_extra=_ATOMIC,
     )
     message: str | None = Field(None, description="The first thing that is wrong, or a summary. Default: none.")
+    deployed_release: DeployedRelease | None = Field(
+        None, description="The Helm release with the mirror Services. Default: none.", json_schema_extra=OPEN
+    )
+    digest: str | None = Field(
+        None, description="Digest of chart, values and release name that the release was made from. Default: none."
+    )
+    last_attempt: LastAttempt | None = Field(
+        None, description="The helm run that failed last. Default: none, nothing fails."
+    )
+    last_handled_reconcile_at: str | None = Field(
+        None, description="The token of the annotation reconcile-at that was handled last. Default: none."
+    )
+    last_handled_reset_at: str | None = Field(
+        None, description="The token of the annotation reset-at that was handled last. Default: none."
+    )
+    last_handled_force_at: str | None = Field(
+        None, description="The token of the annotation force-at that was handled last. Default: none."
+    )
 
 
 class ClusterTrafficPolicy(Kind):

@@ -61,8 +61,10 @@ class TrafficReason(enum.StrEnum):
     NOT_SYNCED = "NotSynced"
     # its way to the gateways
     PROGRAMMED = "Programmed"
-    WAITING_FOR_GATEWAY = "WaitingForGateway"
+    PENDING = "Pending"
     NO_GATEWAY = "NoGateway"
+    GATEWAY_NOT_READY = "GatewayNotReady"
+    CONFIG_TOO_LARGE = "ConfigTooLarge"
     # of a member
     CONNECTED = "Connected"
     CONNECTING = "Connecting"

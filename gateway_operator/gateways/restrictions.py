@@ -63,6 +63,11 @@ def own_refusal(gateway: Object, claim: Claim, settings: GatewaySettings) -> Ref
     )
 
 
+def tenant_refusal(gateway: Object) -> Refusal | None:
+    """Say what somebody who manages a project only may not put into its gateway, wherever the object lies."""
+    return _forbidden_values(gateway) or config_refusal(nginx_config(gateway))
+
+
 def config_refusal(config: Mapping[str, Any], *, strict: bool = True) -> Refusal | None:
     """Refuse config values that nginx would refuse; another image (not strict) reads them by its own rules."""
     fatal = [problem for problem in config_problems(config) if problem.fatal] if strict else []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,18 +16,23 @@ class Applied:
     data_version: int = 0
     data_digest: str = ""
     hosts: int = 0
+    splits: str = ""  # the digest of the split config
+    split_problems: tuple[tuple[str, str, str, str], ...] = ()  # policy, where, reason, text
 
     @property
     def token(self) -> str:
         """A short text that differs whenever the state does."""
-        return f"{self.generation.removeprefix('gen-')}.{self.data_version}.{self.data_digest[:16]}"
+        own = f"{self.generation.removeprefix('gen-')}.{self.data_version}.{self.data_digest[:16]}"
+        if not (self.splits or self.split_problems):
+            return own
+        return f"{own}.{hashlib.sha256(repr((self.splits, self.split_problems)).encode()).hexdigest()[:16]}"
 
     @property
     def config_hash(self) -> int:
         """The generation as the number of the metric `config_hash`."""
         return int(self.generation.removeprefix("gen-")[:12] or "0", 16)
 
-    def as_json(self) -> dict[str, str | int]:
+    def as_json(self) -> dict[str, Any]:
         """Return the answer of `/applied`."""
         return {
             "token": self.token,
@@ -34,6 +41,12 @@ class Applied:
             "dataDigest": self.data_digest,
             "configHash": self.config_hash,
             "hosts": self.hosts,
+            "multiCluster": {
+                "digest": self.splits,
+                "problems": [
+                    dict(zip(("policy", "where", "reason", "text"), item, strict=True)) for item in self.split_problems
+                ],
+            },
         }
 
 

@@ -17,7 +17,7 @@ from gateway_operator.ingress.planner import Compiled, Planner
 from gateway_operator.ingress.problems import Problem, Ref
 from gateway_operator.ingress.render import dynamic, static
 from gateway_operator.ingress.render.common import Rendered
-from gateway_operator.ingress.snapshot import Snapshot
+from gateway_operator.ingress.snapshot import Key, Object, Snapshot
 from gateway_operator.ingress.supervised import NginxStatus
 
 LEAST_MEMORY = 16 << 20
@@ -36,6 +36,7 @@ class Built:
     compiled: Compiled
     rendered: Rendered
     problems: tuple[Problem, ...]
+    splits: str = ""  # the digest of the split config
 
 
 class Building:
@@ -51,6 +52,7 @@ class Building:
         self._cache = dynamic.Cache()
         self._planner = Planner(passthrough=options.enable_ssl_passthrough)
         self._fake = own_certificate(options.run_dir)
+        self._config: tuple[tuple[Mapping[str, str], Ref, Mapping[Key, Object]], GatewayConfig] | None = None
         self._refused_config: tuple[Mapping[str, str], str] | None = None
 
     def build(self, snapshot: Snapshot, machine: Machine, ref: Ref, left_out: frozenset[str]) -> Built:
@@ -63,8 +65,9 @@ class Building:
         if size > machine.data_size:
             compiled = self._compiled(graph, config, replace(machine, data_size=size))
             rendered = self._render(compiled.plan)
-        problems = [*graph.problems, *config.problems, *_unsupported(compiled)]
-        return Built(graph, config, compiled, rendered, tuple(problems))
+        problems = [*graph.problems, *config.problems, *snapshot.split_problems, *_unsupported(compiled)]
+        digest = snapshot.splits.digest if snapshot.splits else ""
+        return Built(graph, config, compiled, rendered, tuple(problems), digest)
 
     def _render(self, plan: Plan) -> Rendered:
         return dynamic.render(plan, self._cache) if plan.machine.lua else static.render(plan)
@@ -78,7 +81,10 @@ class Building:
     def _read_config(self, snapshot: Snapshot, ref: Ref) -> GatewayConfig:
         if self._refused_config is None or self._refused_config[0] != snapshot.config:
             self._refused_config = None
-            return read_config(snapshot.config, ref, snapshot.configmaps)
+            source = (snapshot.config, ref, snapshot.configmaps)
+            if self._config is None or self._config[0] != source:
+                self._config = (source, read_config(*source))
+            return self._config[1]
         reason = self._refused_config[1]
         message = f"nginx refuses this configuration; the defaults are used until it changes: {reason}"
         return replace(read_config({}, ref), problems=(Problem(ref, "InvalidConfig", "data", message),))

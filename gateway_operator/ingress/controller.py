@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway_operator.ingress.applied import Applied, AppliedState
 from gateway_operator.ingress.bringing import Bringing, Brought
@@ -22,18 +23,21 @@ from gateway_operator.ingress.gateway_config import GatewayConfig
 from gateway_operator.ingress.metrics import Metrics
 from gateway_operator.ingress.notes import Notes
 from gateway_operator.ingress.options import IngressOptions
+from gateway_operator.ingress.pace import Gathering
 from gateway_operator.ingress.plan import Machine
+from gateway_operator.ingress.probing import Probing
 from gateway_operator.ingress.problems import Problem, Ref
 from gateway_operator.ingress.quarantine import Quarantine
 from gateway_operator.ingress.snapshot import Snapshot
 from gateway_operator.ingress.sources import Sources
+from gateway_operator.ingress.split_types import POLICY
 from gateway_operator.ingress.supervised import GenerationRefused, NginxStatus, Supervised, SupervisorAway
+from gateway_operator.ingress.traffic import Traffic, with_splits
 from gateway_operator.telemetry import get_logger
 
 log = get_logger(__name__)
 
 QUIET, LONGEST_WAIT = 0.1, 0.5  # s; where every change is a reload, bursts are waited for
-QUIET_DATA, LONGEST_WAIT_DATA = 0.008, 0.05
 RETRY_AFTER = 1.0
 CHECK_EVERY = 10.0
 MOST_QUARANTINED_AT_ONCE = 20
@@ -59,9 +63,13 @@ class Controller:
         self._data_size = LEAST_MEMORY
         self._dynamic = False
         self._life = ""
+        self._nginx: NginxStatus | None = None  # what it was told to be, as long as nothing can have changed that
+        self._gathering = Gathering()
         self._holes: tuple[Hole, ...] = ()
         self._wake = asyncio.Event()
         self.state = AppliedState()
+        self.probing = Probing(self.wake)
+        self.traffic = Traffic(self.probing)
         self.config: GatewayConfig | None = None
         self.on_pass: Callable[[], None] = lambda: None
 
@@ -74,6 +82,7 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             for part in (self._loop(), self._watch_nginx(), self.delivery.keep_saving(), self._notes.keep_writing()):
                 group.create_task(part)
+            group.create_task(self.probing.run())
 
     async def _loop(self) -> None:
         await self._sources.synced()
@@ -104,10 +113,11 @@ class Controller:
             try:
                 nginx = await self._supervised.wait_for_another_life(self._life)
             except (SupervisorAway, GenerationRefused):
+                self._life, self._nginx = "", None
                 await asyncio.sleep(RETRY_AFTER)
                 continue
             if nginx.life != self._life:
-                self._life = nginx.life
+                self._life, self._nginx = nginx.life, None
                 self._wake.set()
 
     async def _batch(self) -> None:
@@ -116,21 +126,25 @@ class Controller:
             async with asyncio.timeout(CHECK_EVERY):  # wait_for of Python 3.11 may swallow a cancellation
                 await self._wake.wait()
         except TimeoutError:
+            self._nginx = None
             return
-        quiet, longest = (QUIET_DATA, LONGEST_WAIT_DATA) if self._dynamic else (QUIET, LONGEST_WAIT)
-        ends = time.monotonic() + longest
+        if self._dynamic:
+            await asyncio.sleep(self._gathering.wait(time.monotonic()))
+            return
+        ends = time.monotonic() + LONGEST_WAIT
         while time.monotonic() < ends:
             self._wake.clear()
             try:
-                async with asyncio.timeout(quiet):
+                async with asyncio.timeout(QUIET):
                     await self._wake.wait()
             except TimeoutError:
                 break
-        if not self._dynamic:
-            await asyncio.sleep(self._bringing.until_next_reload())
+        await asyncio.sleep(self._bringing.until_next_reload())
 
     async def _pass(self) -> None:
-        nginx = await self._supervised.status()
+        began = time.monotonic()
+        nginx = self._nginx or await self._supervised.status()
+        self._nginx = None  # asked again after whatever goes wrong
         self._look_for_holes(nginx)
         machine = machine_of(self._options, nginx, self._data_size)
         self._dynamic = bool(machine.lua)
@@ -142,8 +156,11 @@ class Controller:
         problems = [*built.problems, *self._quarantine.problems]
         problems += [problem_of(self._config_ref(), self._holes)] if self._holes else []
         problems += [self._is_full(machine, brought.full)] if brought.full else []
-        self._reporter.report(problems)
+        self._reporter.report(item for item in problems if item.ref.kind != POLICY)  # policies are told by /applied
         self._notes.take(built.compiled.index, self._quarantine.told())
+        if brought.reload_milliseconds is None and nginx.life == self._life:
+            self._nginx = nginx
+        self._gathering.passed(began, time.monotonic())
 
     def _note(self, built: Built, brought: Brought) -> None:
         """Say in state and metrics what nginx has now."""
@@ -151,7 +168,11 @@ class Controller:
         if brought.generation:
             has_data = bool(built.rendered.data)
             version, digest = (self.delivery.version, self.delivery.digest) if has_data else (0, "")
-            self.state.set(Applied(brought.generation, version, digest, len(built.graph.hosts) - 1))
+            applied = Applied(brought.generation, version, digest, len(built.graph.hosts) - 1)
+            self.state.set(with_splits(applied, self.state.now, built, brought))
+        if not brought.wait:
+            self.traffic.take(built.compiled.splits)
+            self.probing.follow(built.compiled.splits)
         self._metrics.take_pass(built.graph, len(self._quarantine.problems), self.state.now)
         self._metrics.data_full.set(bool(brought.full))
         if brought.reload_milliseconds is not None:
@@ -163,12 +184,18 @@ class Controller:
 
     async def _apply(self, machine: Machine, nginx: NginxStatus) -> tuple[Built, Brought]:
         """Bring nginx to what is known now; Ingresses that it refuses are put aside one by one."""
-        snapshot = self._sources.snapshot()
+        snapshot = self._snapshot()
         built = await self._build(snapshot, machine)
         if await self._sources.follow(built.graph):  # what Ingresses name elsewhere is there now, or was waited for
-            snapshot = self._sources.snapshot()
+            snapshot = self._snapshot()
             built = await self._build(snapshot, machine)
         return await self._bring(snapshot, built, nginx)
+
+    def _snapshot(self) -> Snapshot:
+        found = self._sources.snapshot()
+        if not self.probing.down:
+            return found
+        return replace(found, down=found.down | self.probing.down, cut=found.cut | self.probing.cut)
 
     async def _bring(self, snapshot: Snapshot, built: Built, nginx: NginxStatus) -> tuple[Built, Brought]:
         ref, machine = self._config_ref(), built.compiled.plan.machine

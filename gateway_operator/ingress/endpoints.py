@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 
 from gateway_operator.ingress.plan import Endpoint
 from gateway_operator.ingress.snapshot import Key, Snapshot
+from gateway_operator.networks import is_routable
+from gateway_operator.traffic.config import TOTAL_ANNOTATION
 
 FIRST_PORT = "*"  # stands for a Service's first port
 _CLUSTER_NAME = re.compile(r"([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc(\.[a-z0-9.-]{1,200})?\.?")
 _DNS_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 MAX_PORT = 65535
 MAX_NAME = 253
+TOO_LONG = 8  # digits of a number of endpoints
 
 
 class BackendError(ValueError):
@@ -64,6 +67,7 @@ class Resolved:
     error: str = ""
     services: tuple[Key, ...] = ()
     names: tuple[str, ...] = ()
+    total: int = 0  # of a mirror: how many there are with those that aren't ready; 0 where nobody said
 
     @property
     def needs(self) -> tuple[Key | str, ...]:
@@ -97,10 +101,10 @@ def _service(snapshot: Snapshot, key: BackendKey) -> Resolved:
     port = _service_port(spec.get("ports") or (), key)
     label = str(port["port"]) if key.port == FIRST_PORT else key.port
     own = str(spec.get("clusterIP") or "")
-    if key.mode == Mode.SERVICE and own not in {"", "None"} and is_allowed(own):
+    if key.mode == Mode.SERVICE and own not in {"", "None"} and is_routable(own):
         return Resolved((Endpoint(own, int(port["port"])),), label)
     slices = snapshot.slices.get((key.namespace, key.service), ())
-    return Resolved(_addresses(slices, port.get("name") or "", key.protocol), label)
+    return Resolved(_addresses(slices, port.get("name") or "", key.protocol), label, total=_total(slices))
 
 
 def _service_port(ports: Sequence[Mapping[str, Any]], key: BackendKey) -> Mapping[str, Any]:
@@ -141,7 +145,7 @@ def _named(snapshot: Snapshot, name: str, port: int, label: str) -> Resolved:
     else:
         addresses = snapshot.names.get(name, ())
     names = () if is_ip(name) else (name,)
-    allowed = tuple(sorted(Endpoint(address, port) for address in addresses if is_allowed(address)))
+    allowed = tuple(sorted(Endpoint(address, port) for address in addresses if is_routable(address)))
     if addresses and not allowed:
         text = "its name leads to addresses that no backend may have (loopback, link-local, multicast)"
         return Resolved((), label, "ForbiddenAddress", text, (), names)
@@ -186,12 +190,21 @@ def _addresses(slices: Iterable[Mapping[str, Any]], port_name: str, protocol: st
         ]
         for endpoint in item.get("endpoints") or ():
             conditions = endpoint.get("conditions") or {}
-            found = {Endpoint(a, n) for a in endpoint.get("addresses") or () if is_allowed(a) for n in numbers}
+            found = {Endpoint(a, n) for a in endpoint.get("addresses") or () if is_routable(a) for n in numbers}
             if conditions.get("terminating"):
                 draining |= found if conditions.get("serving") else set()
             elif conditions.get("ready") is not False:
                 ready |= found
     return tuple(sorted(ready or draining))
+
+
+def _total(slices: Iterable[Mapping[str, Any]]) -> int:
+    notes = [
+        str((item["metadata"].get("annotations") or {}).get(TOTAL_ANNOTATION, ""))
+        for item in slices
+        if "metadata" in item
+    ]
+    return max((int(note) for note in notes if note.isascii() and note.isdecimal() and len(note) < TOO_LONG), default=0)
 
 
 def is_ip(text: str) -> bool:
@@ -201,13 +214,3 @@ def is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_allowed(address: str) -> bool:
-    """Tell whether traffic may go to an address: never to this pod itself, to link-local (metadata) or to many."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None) or ip
-    return not (mapped.is_loopback or mapped.is_link_local or mapped.is_unspecified or mapped.is_multicast)

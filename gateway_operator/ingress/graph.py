@@ -8,7 +8,7 @@ this one can tell by identity what changed. A full build is the same fold with e
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gateway_operator.ingress.certificates import Pair
@@ -17,13 +17,16 @@ from gateway_operator.ingress.gateway_config import GatewayConfig, read_config
 from gateway_operator.ingress.graph_types import Backend, Graph, Host, HostRoute, HostTls
 from gateway_operator.ingress.host_fold import Claim, Folded, fold_host
 from gateway_operator.ingress.lookup import Lookup, Need, World
-from gateway_operator.ingress.memo import Gathered, changed
+from gateway_operator.ingress.memo import Gathered, Members, changed
 from gateway_operator.ingress.names_claimed import NameClaims
+from gateway_operator.ingress.ordered import Ordered
 from gateway_operator.ingress.parse import IngressRules, parse_ingress
 from gateway_operator.ingress.ports import read_ports
 from gateway_operator.ingress.problems import Problem, Ref
 from gateway_operator.ingress.references import backend_of
 from gateway_operator.ingress.snapshot import Key, Object, Snapshot
+from gateway_operator.ingress.split_rules import PolicyRules, changed_policies
+from gateway_operator.traffic.config import Policy, SplitConfig
 
 __all__ = ["Backend", "Graph", "GraphBuilder", "Host", "HostRoute", "HostTls"]
 
@@ -68,6 +71,9 @@ class GraphBuilder:
             frozenset(name for names in state.world.names.values() for name in names),
             frozenset(state.needs["named"].all()),
             config.configmaps.union(state.needs["configmap"].all()),
+            state.world.totals,
+            snapshot.down,
+            snapshot.cut,
         )
 
     def _backend(self, needed: set[BackendKey]) -> Backend | None:
@@ -96,15 +102,17 @@ class _State:
         self.needs = {kind: Gathered[Key]() for kind in ("named", "configmap")}
         self._problems = Gathered[Problem]()
         self._passthrough = passthrough
-        self._objects: dict[int, tuple[Object, IngressRules]] = {}
+        self._members = Members[Object]()
+        self._objects: dict[int, IngressRules] = {}
         self._kept: dict[int, IngressRules] = {}
+        self._splits: SplitConfig | None = None
+        self._policies: dict[Key, tuple[Policy, PolicyRules]] = {}
         self._by_host: dict[str, list[IngressRules]] = {"": []}
         self._users: dict[Need, set[str]] = {}
         self._unused: set[BackendKey] = set()
         self._needed: set[BackendKey] = set()
         self._claims = NameClaims()
-        self._finished: dict[str, Host] = {}
-        self._sorted: list[str] = []
+        self._hosts = Ordered[str, Host]()
         self._dirty: set[str] = {""}
 
     # taking a snapshot
@@ -114,6 +122,7 @@ class _State:
         old, self.world.snapshot = self.world.snapshot, snapshot
         self._compare_objects(old, snapshot)
         self._compare_ingresses(snapshot.ingresses, left_out)
+        self._compare_policies(snapshot.splits)
         moved: set[str] = set()
         for name in self._dirty:
             moved |= self._fold(name)
@@ -141,34 +150,57 @@ class _State:
             if _summary(self.world.backend(key)) != _summary(known):
                 self._dirty |= self._users.get(("backend", key), set())
 
-    def _compare_ingresses(self, objects: Iterable[Object], left_out: frozenset[str]) -> None:
-        """Parse what is new. Objects are told apart by identity, which holds since the old ones are kept alive."""
-        now = {id(obj): obj for obj in objects}
-        for number in [number for number in self._objects if number not in now]:
-            del self._objects[number]
-            self._problems.put(number, ())
-            self._drop(number)
-        for number in [number for number in now if number not in self._objects]:
-            obj = now[number]
-            rules = parse_ingress(obj, self.config.parse)
-            self._objects[number] = (obj, rules)
-            self._problems.put(number, rules.problems)
-        if left_out or len(self._kept) != len(self._objects):
-            for number, (_, rules) in self._objects.items():
-                if rules.ref.uid in left_out:
-                    self._drop(number)
-                elif number not in self._kept:
-                    self._add(number, rules)
+    def _compare_ingresses(self, objects: Sequence[Object], left_out: frozenset[str]) -> None:
+        """Parse what is new, and drop what is gone."""
+        gone, came = self._members.turn(objects)
+        for obj in gone:
+            del self._objects[id(obj)]
+            self._problems.put(id(obj), ())
+            self._drop(id(obj))
+        for obj in came:
+            rules = self._objects[id(obj)] = parse_ingress(obj, self.config.parse)
+            self._problems.put(id(obj), rules.problems)
+        looked_at: Iterable[int] = map(id, came)
+        if left_out or len(self._kept) + len(came) != len(self._objects):  # somebody is to be left out, or was
+            looked_at = list(self._objects)
+        for number in looked_at:
+            rules = self._objects[number]
+            if rules.ref.uid in left_out:
+                self._drop(number)
+            elif number not in self._kept:
+                self._add(number, rules)
+
+    def _compare_policies(self, splits: SplitConfig | None) -> None:
+        """Take the policies of another split config; one that is equal stays as it is."""
+        if splits is self._splits:
+            return
+        old, self._splits = self._policies, splits
+        self._policies = dict(changed_policies(splits, old))
+        for key, (_, rules) in old.items():
+            if self._policies.get(key, (None, None))[1] is not rules:
+                self._problems.put(key, ())
+                self._leave(rules)
+        for key, (_, rules) in self._policies.items():
+            if old.get(key, (None, None))[1] is not rules:
+                self._problems.put(key, rules.problems)
+                self._enter(rules)
 
     def _add(self, number: int, rules: IngressRules) -> None:
         self._kept[number] = rules
+        self._enter(rules)
+
+    def _enter(self, rules: IngressRules) -> None:
         for host in rules.hosts or ("",):
             bisect.insort(self._by_host.setdefault(host, []), rules, key=_age)
             self._dirty.add(host)
 
     def _drop(self, number: int) -> None:
         rules = self._kept.pop(number, None)
-        for host in (rules.hosts or ("",)) if rules else ():
+        if rules:
+            self._leave(rules)
+
+    def _leave(self, rules: IngressRules) -> None:
+        for host in rules.hosts or ("",):
             self._by_host[host] = [item for item in self._by_host[host] if item is not rules]
             if not self._by_host[host] and host:
                 del self._by_host[host]
@@ -188,8 +220,7 @@ class _State:
         if ingresses is None:
             self._gather(name, None)
             self._claims.put(name, ())
-            self._finished.pop(name, None)
-            self._sorted = [item for item in self._sorted if item != name] if old else self._sorted
+            self._hosts.drop(name)
             return set()
         lookup = Lookup(self.world)
         folded = self.folded[name] = fold_host(name, ingresses, lookup, self.config, passthrough=self._passthrough)
@@ -197,8 +228,6 @@ class _State:
             self._users.setdefault(need, set()).add(name)
         self._gather(name, folded)
         self._claims.put(name, folded.claims)
-        if old is None:
-            bisect.insort(self._sorted, name)
         return {name}
 
     def _gather(self, name: str, folded: Folded | None) -> None:
@@ -216,18 +245,16 @@ class _State:
             return
         won: list[Claim] = self._claims.won(folded.claims)
         www = next((claim for claim in won if claim.www), None)
-        self._finished[name] = replace(
-            folded.host,
-            aliases=tuple(claim.name for claim in won if not claim.www),
-            www=www.name if www else "",
-            www_owner=www.rules if www else None,
-        )
+        host = folded.host
+        if won:
+            aliases = tuple(claim.name for claim in won if not claim.www)
+            host = replace(host, aliases=aliases, www=www.name if www else "", www_owner=www.rules if www else None)
+        self._hosts.put(name, host)
 
     # what is known now
 
     def hosts(self) -> tuple[Host, ...]:
-        finished = self._finished
-        return tuple([finished[name] for name in self._sorted])
+        return self._hosts.all()
 
     def problems(self, more: Iterable[Problem]) -> tuple[Problem, ...]:
         extra = set(more) | self._claims.problems

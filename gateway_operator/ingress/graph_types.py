@@ -11,6 +11,7 @@ from gateway_operator.ingress.endpoints import BackendKey
 from gateway_operator.ingress.parse import IngressRules
 from gateway_operator.ingress.plan import Authority, Endpoint, PasswordFile
 from gateway_operator.ingress.problems import Problem
+from gateway_operator.ingress.split_types import HostSplit
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class HostRoute:
     access: Access = Access()
     canaries: tuple[HostCanary, ...] = ()
     app_root: str = ""
+    split: HostSplit | None = None
+    plain: bool = False  # matches whatever begins with these characters
 
 
 @dataclass(frozen=True)
@@ -135,3 +138,6 @@ class Graph:
     names: frozenset[str] = frozenset()
     secrets: frozenset[tuple[str, str]] = frozenset()
     configmaps: frozenset[tuple[str, str]] = frozenset()
+    totals: Mapping[BackendKey, int] = field(default_factory=dict)  # of mirrors: all endpoints, ready or not
+    down: frozenset[str] = frozenset()  # clusters that probes can't reach
+    cut: frozenset[str] = frozenset()  # those of them whose connections aren't waited for any more

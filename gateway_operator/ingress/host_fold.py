@@ -24,12 +24,15 @@ from gateway_operator.ingress.graph_types import (
     HostRoute,
     HostTls,
 )
+from gateway_operator.ingress.host_owners import settle_host
 from gateway_operator.ingress.lookup import Lookup, Need
 from gateway_operator.ingress.parse import BackendRef, IngressRules, PathKey, PathRule, TlsEntry
 from gateway_operator.ingress.problems import Problem, Ref
 from gateway_operator.ingress.references import References, backend_of
 from gateway_operator.ingress.route_order import match, ordered
 from gateway_operator.ingress.snapshot import Object
+from gateway_operator.ingress.split_rules import PolicyRules
+from gateway_operator.ingress.split_types import CONFLICTED, HostSplit, SplitPath
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def fold_host(
     name: str, ingresses: Sequence[IngressRules], lookup: Lookup, config: GatewayConfig, *, passthrough: bool = False
 ) -> Folded:
     """Build one host; `ingresses` are those that name it, the oldest first."""
-    fold = _Fold(name, ingresses, lookup, config)
+    ingresses, problems = settle_host(name, ingresses)
+    fold = _Fold(name, ingresses, lookup, config, problems)
     host = fold.host(passthrough=passthrough)
     claims = tuple(fold.claims()) if name else ()
     return Folded(
@@ -112,7 +116,8 @@ class _Fold:
         )
 
     def _with_access(self, route: HostRoute) -> HostRoute:
-        return replace(route, access=self.known[route.rules.ref])
+        access = self.known[route.rules.ref]
+        return replace(route, access=access) if access != route.access else route
 
     def _tell(self, rules: IngressRules, reason: str, where: str, message: str) -> None:
         self.problems.append(Problem(rules.ref, reason, where, message))
@@ -125,23 +130,36 @@ class _Fold:
     def _claim(self, winners: dict[PathKey, HostRoute], rules: IngressRules, path: PathRule) -> None:
         winner = winners.get(path.key)
         if winner is None:
-            backend = self._backend(rules, path.backend, path.field)
             self._access(rules)
-            winners[path.key] = HostRoute(*path.key, backend, rules, path.regex)
+            if path.split:
+                winners[path.key] = replace(
+                    self._split(rules, path.split), path=path.path, exact=path.exact, plain=path.plain
+                )
+            else:
+                backend = self._backend(rules, path.backend, path.field)
+                winners[path.key] = HostRoute(*path.key, backend, rules, path.regex)
         elif winner.rules.ref != rules.ref:
             kind = "Exact" if path.exact else "Prefix"
             message = (
                 f"{kind} path {path.path} of host {path.host or '*'} is left out: "
-                f"the older Ingress {winner.rules.ref} has it"
+                f"the older {winner.rules.ref.kind} {winner.rules.ref} has it"
             )
-            self._tell(rules, "PathConflict", path.field, message)
+            self._tell(rules, CONFLICTED if path.split else "PathConflict", path.field, message)
+
+    def _split(self, rules: IngressRules, path: SplitPath) -> HostRoute:
+        """Return the route of a policy's path; its mirrors are followed whether they have endpoints or not."""
+        alive = tuple(name for name, key in path.members().items() if self.lookup.backend(key).endpoints)
+        service = path.backend.service if path.backend else None
+        key = BackendKey(service.namespace, service.name, service.port) if service else BackendKey("", "", "")
+        backend = Backend(key.namespace, key.service, key.port, key, alive=False)
+        return HostRoute("/", False, backend, rules, split=HostSplit(path, self.name, alive))
 
     def _join(self, winners: dict[PathKey, HostRoute], rules: IngressRules) -> None:
         """Add a canary's backends to the paths that they name."""
         for path in rules.paths:
             if path.host != self.name:
                 continue
-            key = next((key for key in path.keys if key in winners), None)
+            key = next((key for key in path.keys if key in winners and not winners[key].split), None)
             if key is None:
                 message = (
                     f"no Ingress that isn't a canary has this path of host {self.name or '*'}; it gets no requests"
@@ -193,15 +211,19 @@ class _Fold:
         where = "spec.defaultBackend"
         winner: HostRoute | None = None
         for rules in self.mains:
-            if rules.default_backend is None:
+            split = rules.default_split if isinstance(rules, PolicyRules) else None
+            if rules.default_backend is None and split is None:
                 continue
-            if winner is None:
-                backend = self._backend(rules, rules.default_backend, where)
-                self._access(rules)
-                winner = HostRoute("/", False, backend, rules)
-            else:
-                message = f"it is not used for host {self.name or '*'}: the older Ingress {winner.rules.ref} has one"
-                self._tell(rules, "PathConflict", where, message)
+            if winner is not None:
+                older = f"the older {winner.rules.ref.kind} {winner.rules.ref} has one"
+                message = f"it is not used for host {self.name or '*'}: {older}"
+                self._tell(rules, CONFLICTED if split else "PathConflict", where, message)
+                continue
+            self._access(rules)
+            if split is not None:
+                winner = self._split(rules, split)
+            elif rules.default_backend is not None:
+                winner = HostRoute("/", False, self._backend(rules, rules.default_backend, where), rules)
         return winner
 
     def _backend(self, rules: IngressRules, wanted: BackendRef, where: str) -> Backend:

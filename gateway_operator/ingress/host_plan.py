@@ -23,6 +23,7 @@ from gateway_operator.ingress.plan import (
 from gateway_operator.ingress.policies import Affinity, Balancing, Canary, ClientAuth, ExternalAuth, Profile, Redirect
 from gateway_operator.ingress.problems import Ref
 from gateway_operator.ingress.route_order import ordered
+from gateway_operator.ingress.split_types import POLICY, HostSplit, SplitNeed
 
 UNAVAILABLE = 503
 NOT_FOUND = 404
@@ -34,6 +35,7 @@ class Need:
 
     key: BackendKey
     balancing: Balancing = Balancing()
+    member: bool = False
 
 
 @dataclass
@@ -45,6 +47,7 @@ class HostPlan:
     certificates: dict[str, Certificate] = field(default_factory=dict)
     authorities: dict[str, Authority] = field(default_factory=dict)
     passwords: dict[str, PasswordFile] = field(default_factory=dict)
+    splits: dict[str, SplitNeed] = field(default_factory=dict)
     passthrough: Passthrough | None = None
     index: dict[str, Any] = field(default_factory=dict)
 
@@ -155,7 +158,27 @@ class _Planning:
             settings = RouteSettings(tls_redirect=tls_redirect)
             return Route(path, route.exact, None, UNAVAILABLE, labels, settings, owner, regex)
         upstream, settings, profile = self._open(route, auth, tls_redirect=tls_redirect)
-        return Route(path, route.exact, upstream, UNAVAILABLE, labels, settings, owner, regex, profile)
+        split = self._split(route, route.split) if route.split else None
+        return Route(path, route.exact, upstream, UNAVAILABLE, labels, settings, owner, regex, profile, split)
+
+    def _split(self, route: HostRoute, split: HostSplit) -> str:
+        """Add a policy's path, with an upstream for each cluster that has endpoints."""
+        path, members = split.path, split.path.members()
+        config = path.config
+        identity = stable_id(
+            "split", path.namespace, path.policy, self.host.name, config.host, config.type, config.path
+        )
+        balancing = policies.balancing_of(route.rules, self.config, None)
+        upstreams = []
+        for cluster in split.alive:
+            key = members[cluster]
+            upstreams.append((cluster, upstream_id(key, "member", balancing)))
+            self.out.upstreams[upstreams[-1][1]] = Need(key, balancing, member=True)
+            labels = {"namespace": path.namespace, "service": key.service, "port": key.port, "cluster": cluster}
+            self.out.index[upstreams[-1][1]] = labels
+        self.out.splits[identity] = SplitNeed(identity, path, tuple(upstreams))
+        self.out.index[identity] = {"namespace": path.namespace, "policy": path.policy, "where": config.where}
+        return identity
 
     def _open(
         self, route: HostRoute, auth: ExternalAuth | None, *, tls_redirect: bool
@@ -174,7 +197,7 @@ class _Planning:
             error_upstream=error if profile.intercept_errors else None,
             canaries=tuple(self._canary(canary, protocol, affinity) for canary in route.canaries),
         )
-        if upstream is None and route.access.error_backend is not None and protocol == "http":
+        if upstream is None and not route.split and route.access.error_backend is not None and protocol == "http":
             upstream = error
         return upstream, settings, self.profiles.setdefault(profile, profile)
 
@@ -237,6 +260,7 @@ class _Planning:
         return identity
 
     def _owner(self, ref: Ref) -> str:
-        identity = stable_id("ingress", ref.namespace, ref.name)
-        self.out.index[identity] = {"namespace": ref.namespace, "ingress": ref.name, "uid": ref.uid}
+        kind = "policy" if ref.kind == POLICY else "ingress"
+        identity = stable_id(kind, ref.namespace, ref.name)
+        self.out.index[identity] = {"namespace": ref.namespace, kind: ref.name, "uid": ref.uid}
         return identity

@@ -14,7 +14,7 @@ from gateway_operator.ingress.credentials import (
     load_passwords,
 )
 from gateway_operator.ingress.endpoints import BackendKey, Resolved, resolve_key
-from gateway_operator.ingress.memo import Memo
+from gateway_operator.ingress.memo import Line, Memo
 from gateway_operator.ingress.plan import Authority, Endpoint
 from gateway_operator.ingress.snapshot import Key, Object, Snapshot
 
@@ -29,8 +29,8 @@ class World:
         self.snapshot = Snapshot()
         self.backends: dict[BackendKey, Resolved] = {}
         self.names: dict[BackendKey, tuple[str, ...]] = {}
-        self._endpoints: dict[BackendKey, tuple[Endpoint, ...]] = {}
-        self._given: Mapping[BackendKey, tuple[Endpoint, ...]] | None = None
+        self._endpoints = Line[BackendKey, tuple[Endpoint, ...]]()
+        self.totals: Mapping[BackendKey, int] = {}  # of mirrors that tell one; replaced when one changes
         self._users: dict[Key | str, set[BackendKey]] = {}
         self.pairs = Memo[Pair | CertificateError](_caught(load_secret, CertificateError))
         self.passwords = {
@@ -47,8 +47,9 @@ class World:
         found = self.backends.get(key)
         if found is None:
             found = self.backends[key] = resolve_key(self.snapshot, key)
-            self._endpoints[key] = found.endpoints
-            self._given = None
+            self._endpoints.put(key, found.endpoints)
+            if found.total:
+                self.totals = {**self.totals, key: found.total}
             if found.names:
                 self.names[key] = found.names
             for thing in found.needs:
@@ -58,9 +59,7 @@ class World:
     @property
     def endpoints(self) -> Mapping[BackendKey, tuple[Endpoint, ...]]:
         """All addresses; the same object until one changes."""
-        if self._given is None:
-            self._given = dict(self._endpoints)
-        return self._given
+        return self._endpoints.now()
 
     def concerned(self, things: Iterable[Key | str]) -> set[BackendKey]:
         """Return the backends that depend on Services (by key) or DNS names."""
@@ -73,9 +72,10 @@ class World:
             self._users[thing].discard(key)
             if not self._users[thing]:
                 del self._users[thing]
-        self._endpoints.pop(key, None)
+        self._endpoints.drop(key)
+        if key in self.totals:
+            self.totals = {known: total for known, total in self.totals.items() if known != key}
         self.names.pop(key, None)
-        self._given = None
 
     def forget_secrets(self, keys: set[Key]) -> None:
         """Drop what was learned of Secrets that changed."""

@@ -34,6 +34,7 @@ from gateway_operator.telemetry import get_logger, setup_logging
 log = get_logger(__name__)
 
 LAST_WRITES = 5.0
+FIRST_PASS_WITHIN = 60.0
 DEBUG_FROM = 3
 
 
@@ -57,6 +58,7 @@ class Role:
         self._controller.on_pass = self._passed
         self._scrape = Scrape(options.status_port, supervised, self._controller.delivery)
         self._status = StatusWriter(api, options, self._sources)
+        self._sources.on_address = self._status.wake
         self._admission = self._make_admission() if options.validating_webhook else None
         self._leads = False
         self._frozen = False
@@ -72,13 +74,13 @@ class Role:
 
     def _changed(self) -> None:
         self._controller.wake()
-        self._status.wake()
 
     def _passed(self) -> None:
         """Take from a pass what the status needs of the ConfigMap."""
         if not self._frozen:
             self._frozen = True
             gc.freeze()  # what the first pass made mostly stays: looking through it again and again costs 100 ms each
+            gc.enable()
         config = self._controller.config
         if config is not None and config.status_excluded != self._status.excluded:
             self._status.excluded = config.status_excluded
@@ -87,6 +89,8 @@ class Role:
     async def run(self) -> int:
         """Run until TERM."""
         loop = asyncio.get_running_loop()
+        gc.disable()  # lists and the first pass make millions of objects that stay
+        loop.call_later(FIRST_PASS_WITHIN, gc.enable)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._draining.set)
         runner = web.AppRunner(self._app(), access_log=None)
@@ -106,6 +110,7 @@ class Role:
             self._controller.state,
             why_not_ready=self._why_not_ready,
             numbers=self._scrape.numbers,
+            traffic=self._controller.traffic.as_json,
         )
 
     def _work(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:

@@ -157,8 +157,14 @@ class StateCollector(Collector):
             "nginx_draining_generations": ("Old configurations whose workers drain", nginx.draining_generations),
             "nginx_draining_ended": ("Old configurations ended because too many drained", nginx.draining_ended),
             "nginx_restarts": ("Times that nginx ended by itself and was started again", nginx.restarts),
+            "nginx_process_resident_memory_bytes": ("Resident memory of nginx's processes", nginx.resident_bytes),
+            "nginx_process_num_procs": ("Processes of nginx", nginx.processes),
         }
         yield from self._gauges(numbers)
+        text = "Processor time of nginx's processes"
+        used = CounterMetricFamily(f"{PREFIX}_nginx_process_cpu_seconds", text, labels=list(self._own))
+        used.add_metric(list(self._own.values()), nginx.cpu_seconds)
+        yield used
 
     def _of_data(self) -> Iterable[Metric]:
         data = self.numbers.data

@@ -11,7 +11,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 
-from gateway_operator.ingress.endpoints import is_allowed
+from gateway_operator.networks import is_routable
 from gateway_operator.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -77,7 +77,7 @@ class Names:
     async def _ask(self, name: str) -> None:
         try:
             async with self._slots, asyncio.timeout(LONGEST):
-                found = tuple(address for address in await self._answer(name) if is_allowed(address))
+                found = tuple(address for address in await self._answer(name) if is_routable(address))
         except (OSError, UnicodeError, TimeoutError) as error:
             log.warning("a name can't be resolved", name=name, error=str(error))
             found = self.addresses.get(name, ())

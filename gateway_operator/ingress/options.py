@@ -62,6 +62,7 @@ class IngressOptions:
     enable_ssl_passthrough: bool = False
     tcp_services_configmap: str = ""
     udp_services_configmap: str = ""
+    multi_cluster_configmap: str = ""
     renderer: str = "auto"  # dynamic where nginx has Lua
     refuse_known_holes: bool = False
     healthz_host: str = ""
@@ -150,7 +151,7 @@ def _from_environment(env: Mapping[str, str], values: Mapping[str, Any]) -> dict
 def _converters() -> dict[str, Callable[[str], Any]]:
     kinds: dict[str, Callable[[str], Any]] = {"bool": _boolean, "int": _integer, "float": _duration, "str": str}
     special = {"configmap", "default_backend_service", "default_ssl_certificate", "publish_service"}
-    special |= {"tcp_services_configmap", "udp_services_configmap"}
+    special |= {"tcp_services_configmap", "udp_services_configmap", "multi_cluster_configmap"}
     from_environment = {"pod_name", "pod_namespace", "gateway_name", "scope", "run_dir", "ignored"}
     return {
         item.name.replace("_", "-"): _reference if item.name in special else kinds[str(item.type)]

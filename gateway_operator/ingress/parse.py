@@ -12,6 +12,7 @@ from typing import Any
 from gateway_operator.ingress import grammar
 from gateway_operator.ingress.annotations import Annotations, ReadRules, read_annotations
 from gateway_operator.ingress.problems import Problem, Ref
+from gateway_operator.ingress.split_types import SplitPath
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class PathRule:
     field: str
     regex: bool = False
     raw: str = ""
+    split: SplitPath | None = None  # where a policy's path leads to, instead of a backend
+    plain: bool = False  # matches whatever begins with these characters
 
     @property
     def key(self) -> PathKey:
         """What must be unique in a host: an exact path and another may share their text."""
-        return (self.path, self.exact)
+        return (f"~{self.path}" if self.plain else self.path, self.exact)
 
     @property
     def keys(self) -> tuple[PathKey, ...]:

@@ -37,14 +37,55 @@ class Endpoint:
     port: int
     weight: int = 1
 
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
 
 @dataclass(frozen=True)
 class Upstream:
-    """A backend with at least one endpoint; plain and TLS connections never share one."""
+    """A backend with at least one endpoint; plain and TLS connections never share one.
+
+    A `member` has the endpoints of another cluster, whose network can vanish without a word.
+    """
 
     id: str
     endpoints: tuple[Endpoint, ...]
     balancing: Balancing = Balancing()
+    member: bool = False
+
+
+@dataclass(frozen=True)
+class SplitPart:
+    """What a cluster gets of a split: `share` in hundredths of a percent, 0 for one that only stands by.
+
+    `tag` names the cluster in cookies. Without an upstream the share is answered with 503.
+    """
+
+    cluster: str
+    tag: str
+    upstream: str | None
+    share: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Requests for one path of a policy, spread over clusters by a key: request, client, header or cookie.
+
+    `parts` are in the order of the clusters' names and sum to 10,000; without any everything is answered with 503.
+    `spare` are the clusters that take over what another one fails to take, the first first. `cookie` binds clients to
+    their cluster for `max_age` seconds (0: until the browser is closed). `labels` are the policy's namespace and name,
+    and host and path of the rule.
+    """
+
+    id: str
+    key: str = "request"
+    key_name: str = ""
+    parts: tuple[SplitPart, ...] = ()
+    spare: tuple[str, ...] = ()
+    cookie: str | None = None
+    max_age: int = 0
+    retry_after: bool = False
+    labels: tuple[str, str, str, str] = ("", "", "", "")
 
 
 @dataclass(frozen=True)
@@ -110,7 +151,7 @@ class RouteSettings:
 
 @dataclass(frozen=True)
 class Route:
-    """Requests for one path: either to an upstream, or answered with `status` when there is none.
+    """Requests for one path: to an upstream, to a split (by its id), or answered with `status` when there is neither.
 
     `regex` paths are matched from the start of the path, whatever its case, in the order that the server lists them.
     """
@@ -124,6 +165,7 @@ class Route:
     owner: str = ""
     regex: bool = False
     profile: Profile = Profile()
+    split: str | None = None
 
     @property
     def sort_key(self) -> tuple[bool, int, str, bool]:
@@ -313,3 +355,5 @@ class Plan:
     passthroughs: tuple[Passthrough, ...] = ()
     passthrough_enabled: bool = False
     metrics: bool = True
+    splits: tuple[Split, ...] = ()
+    cut: tuple[str, ...] = ()  # addresses with ports of clusters that are down for sure: nothing waits for them

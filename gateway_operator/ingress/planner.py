@@ -5,7 +5,6 @@ Beside the plan it gives the index that leads from a hash back to the objects be
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from gateway_operator.ingress.endpoints import BackendKey
 from gateway_operator.ingress.gateway_config import CONNECT_TIMEOUT, GatewayConfig, read_config
 from gateway_operator.ingress.graph_types import Backend, Graph, Host, Port
 from gateway_operator.ingress.host_plan import HostPlan, Need, plan_host, upstream_id
-from gateway_operator.ingress.memo import changed
+from gateway_operator.ingress.memo import Members, changed
 from gateway_operator.ingress.plan import (
     Authority,
     Certificate,
@@ -30,6 +29,7 @@ from gateway_operator.ingress.plan import (
 )
 from gateway_operator.ingress.policies import Balancing, Profile
 from gateway_operator.ingress.registry import Merged, Registry
+from gateway_operator.ingress.splits import Made, Moment, Splits
 
 __all__ = ["CONNECT_TIMEOUT", "Compiled", "GatewayConfig", "Planner", "compile_plan", "read_config"]
 
@@ -42,6 +42,7 @@ class Compiled:
 
     plan: Plan
     index: Mapping[str, Any]
+    splits: tuple[Made, ...] = ()
 
 
 def compile_plan(
@@ -77,8 +78,10 @@ class Planner:
             services=parts.services,
             passthroughs=parts.passthroughs.all(),
             passthrough_enabled=self._passthrough,
+            splits=parts.splits.plain,
+            cut=parts.splits.addresses(graph.cut),
         )
-        return Compiled(plan, parts.index())
+        return Compiled(plan, parts.index(), parts.splits.all())
 
 
 def _with(known: Registry[Certificate], default: Certificate) -> tuple[Certificate, ...]:
@@ -98,37 +101,41 @@ class _Parts:
         self.authorities = Registry[Authority]()
         self.passwords = Registry[PasswordFile]()
         self.passthroughs = Registry[Passthrough]()
+        self.splits = Splits()
         self.services: tuple[Service, ...] = ()
-        self._hosts: dict[str, tuple[Host, HostPlan]] = {}
+        self._members = Members[Host]()
+        self._hosts: dict[str, HostPlan] = {}
         self._ports = _NOTHING
         self._needs = Registry[Need]()
         self._ids: dict[BackendKey, set[str]] = {}
         self._endpoints: Mapping[BackendKey, tuple[Endpoint, ...]] = {}
         self._profiles: dict[Profile, Profile] = {}
-        self._servers: tuple[Server, ...] | None = None
+        self._servers = Registry[Server]()
         self._index: Merged | None = None
 
     def take(self, graph: Graph) -> None:
         """Bring the parts to a graph."""
         moved = changed(self._endpoints, graph.endpoints)
         self._endpoints = graph.endpoints
+        self.splits.follow(moved, Moment(graph.endpoints, graph.totals, graph.down))
         for key in moved:
             for identity in self._ids.get(key, ()):
                 self._refresh(identity)
-        hosts = self._hosts
-        for host in [host for host in graph.hosts if host.name not in hosts or hosts[host.name][0] is not host]:
+        gone, came = self._members.turn(graph.hosts)
+        for host in came:
             part = plan_host(host, self.config, self.default_backend, self._profiles)
-            self._put(host.name, hosts[host.name][1] if host.name in hosts else _NOTHING, part)
-            hosts[host.name] = (host, part)
-        if len(self._hosts) > len(graph.hosts):
-            for name in self._hosts.keys() - {host.name for host in graph.hosts}:
-                self._put(name, self._hosts.pop(name)[1], _NOTHING)
+            self._put(host.name, self._hosts.get(host.name, _NOTHING), part)
+            self._hosts[host.name] = part
+        for name in {host.name for host in gone} - {host.name for host in came}:
+            self._put(name, self._hosts.pop(name), _NOTHING)
         self._take_ports(graph.ports)
 
     def _put(self, name: str, old: HostPlan, new: HostPlan) -> None:
         """Swap one host's part."""
-        self._servers = self._index = None
+        self._index = None
+        self._servers.swap({item.host: item for item in old.servers}, {item.host: item for item in new.servers})
         self._swap_upstreams(old.upstreams, new.upstreams)
+        self.splits.swap(old.splits, new.splits)
         self.certificates.swap(old.certificates, new.certificates)
         self.authorities.swap(old.authorities, new.authorities)
         self.passwords.swap(old.passwords, new.passwords)
@@ -150,11 +157,12 @@ class _Parts:
         if identity in self.upstreams:
             return self.upstreams[identity]
         need = self._needs[identity]
-        return Upstream(identity, self._endpoints.get(need.key, ()), need.balancing)
+        return Upstream(identity, self._endpoints.get(need.key, ()), need.balancing, need.member)
 
     def _refresh(self, identity: str) -> None:
         need = self._needs[identity]
-        self.upstreams.replace(identity, Upstream(identity, self._endpoints.get(need.key, ()), need.balancing))
+        found = Upstream(identity, self._endpoints.get(need.key, ()), need.balancing, need.member)
+        self.upstreams.replace(identity, found)
 
     def _take_ports(self, ports: tuple[Port, ...]) -> None:
         new = HostPlan()
@@ -174,13 +182,10 @@ class _Parts:
 
     def servers(self) -> tuple[Server, ...]:
         """Return all servers, sorted by host."""
-        if self._servers is None:
-            found = [server for _, part in self._hosts.values() for server in part.servers]
-            self._servers = tuple(sorted(found, key=operator.attrgetter("host")))
-        return self._servers
+        return self._servers.all()
 
     def index(self) -> Merged:
         """Return the way back from hashes to objects."""
         if self._index is None:
-            self._index = Merged([*(part.index for _, part in self._hosts.values()), self._ports.index])
+            self._index = Merged(part.index for part in [*self._hosts.values(), self._ports])
         return self._index

@@ -23,7 +23,7 @@ _ENTRY = re.compile(
     r"(?P<accept>:(PROXY|proxy)?)?(?P<send>:(PROXY|proxy)?)?"
 )
 MAX_PORT = 65535
-RESERVED = frozenset({80, 443, 10246, 10254})
+RESERVED = frozenset({80, 443, 10246, 10254, 10442, 10443})
 
 
 def read_ports(snapshot: Snapshot, world: World, problems: list[Problem]) -> tuple[tuple[Port, ...], set[BackendKey]]:

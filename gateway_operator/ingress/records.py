@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway_operator.ingress.memo import touched
+
 FULL = "*"
 BETWEEN = "-"  # the digest of a state on the way to another
 CHUNK = 256 * 1024
@@ -30,9 +32,12 @@ class Change:
 
 
 def difference(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> Change:
-    """Return what turns `old` into `new`; entries that are the same object cost next to nothing."""
-    sets = [(key, value) for key, value in new.items() if old.get(key) != value]
-    deletes = [key for key in old if key not in new]
+    """Return what turns `old` into `new`; of two copies of one line only what was touched between them is looked at."""
+    keys = touched(old, new)
+    if keys is None:
+        keys = old.keys() | new.keys()
+    sets = [(key, new[key]) for key in keys if key in new and old.get(key) != new[key]]
+    deletes = [key for key in keys if key in old and key not in new]
     return Change(tuple(sorted(sets, key=_order)), tuple(sorted(deletes)))
 
 

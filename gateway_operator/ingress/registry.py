@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
+
+from gateway_operator.ingress.ordered import Ordered
 
 V = TypeVar("V")
 
@@ -15,29 +16,26 @@ class Registry(Generic[V]):
     def __init__(self) -> None:
         self._values: dict[str, V] = {}
         self._users: dict[str, int] = {}
-        self._order: list[str] = []
-        self._listed: tuple[V, ...] | None = None
+        self._order = Ordered[str, V]()
 
     def swap(self, old: Mapping[str, V], new: Mapping[str, V]) -> None:
         """Let one user need `new` instead of `old`."""
         if old == new:
             return
-        self._listed = None
         for key, value in new.items():
-            if key not in self._users:
-                bisect.insort(self._order, key)
             self._users[key] = self._users.get(key, 0) + 1
-            self._values[key] = value
+            if self._values.get(key) is not value:
+                self.replace(key, value)
         for key in old:
             self._users[key] -= 1
             if not self._users[key]:
                 del self._users[key], self._values[key]
-                del self._order[bisect.bisect_left(self._order, key)]
+                self._order.drop(key)
 
     def replace(self, key: str, value: V) -> None:
         """Change one value that is needed."""
-        self._listed = None
         self._values[key] = value
+        self._order.put(key, value)
 
     def __contains__(self, key: object) -> bool:
         return key in self._values
@@ -47,16 +45,13 @@ class Registry(Generic[V]):
 
     def all(self) -> tuple[V, ...]:
         """Return all values, sorted by id."""
-        if self._listed is None:
-            values = self._values
-            self._listed = tuple([values[key] for key in self._order])
-        return self._listed
+        return self._order.all()
 
 
 class Merged(Mapping[str, Any]):
     """Several mappings read as one, put together when somebody first asks; few passes do."""
 
-    def __init__(self, parts: list[Mapping[str, Any]]) -> None:
+    def __init__(self, parts: Iterable[Mapping[str, Any]]) -> None:
         self._parts = parts
         self._whole: dict[str, Any] | None = None
 

@@ -13,6 +13,8 @@ from gateway_operator.ingress.exposition import Sample, family, labels
 
 PREFIX = "nginx_ingress_controller"
 LABELS = ("namespace", "ingress", "service", "canary", "host", "path", "method", "status")  # as nginx's page has them
+CLUSTER_LABELS = ("namespace", "policy", "host", "path", "cluster", "status_class")
+CLUSTER_REQUESTS = "gateway_cluster_requests_total"
 HISTOGRAMS = {
     "request_duration_seconds": "The time from the first byte of a request to the last one sent, in seconds",
     "response_duration_seconds": "The time that the backend took for its answer, in seconds",
@@ -40,7 +42,18 @@ def request_text(page: Mapping[str, Any], own: Mapping[str, str]) -> str:
     for name, text in HISTOGRAMS.items():
         edges = bounds.get("time" if name.endswith("_seconds") else "length") or ()
         lines += family(f"{PREFIX}_{name}", "histogram", text, _samples(found, name, [f"{edge:g}" for edge in edges]))
-    return "".join(lines)
+    return "".join([*lines, *_clusters(page, own)])
+
+
+def _clusters(page: Mapping[str, Any], own: Mapping[str, str]) -> Iterable[str]:
+    """Return what each cluster of a policy's path answered; nothing where no policy was ever asked."""
+    found = [(labels({**own, **_cluster(item)}), float(item["requests"])) for item in page.get("clusters") or ()]
+    text = "Requests of policies' paths by the cluster that got them"
+    return family(CLUSTER_REQUESTS, "counter", text, (("", name, count) for name, count in found)) if found else ()
+
+
+def _cluster(item: Mapping[str, Any]) -> dict[str, str]:
+    return dict(zip(CLUSTER_LABELS, map(str, item["labels"]), strict=True))
 
 
 def _series(item: Mapping[str, Any], own: Mapping[str, str]) -> Series:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -27,8 +28,12 @@ def make_app(
     *,
     why_not_ready: Callable[[], Awaitable[NotReady]],
     numbers: Callable[[], Awaitable[NginxNumbers]],
+    traffic: Callable[[], dict[str, Any]] = dict,
 ) -> web.Application:
-    """Build the application; `why_not_ready` returns "" when the gateway may get traffic, `numbers` asks nginx."""
+    """Build the application; `why_not_ready` returns "" when the gateway may get traffic, `numbers` asks nginx.
+
+    `traffic` returns what `/traffic` answers.
+    """
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok")
@@ -46,12 +51,16 @@ def make_app(
         found = await state.after(request.query.get("after", ""), _seconds(request.query.get("timeout", "30")))
         return web.json_response(found.as_json())
 
+    async def show_traffic(_request: web.Request) -> web.Response:
+        return web.json_response(traffic())
+
     app = web.Application()
     app.router.add_get("/healthz", healthz)
-    if options.health_check_path not in {"/healthz", "/readyz", "/metrics", "/applied"}:
+    if options.health_check_path not in {"/healthz", "/readyz", "/metrics", "/applied", "/traffic"}:
         app.router.add_get(options.health_check_path, healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/applied", applied)
+    app.router.add_get("/traffic", show_traffic)
     if options.enable_metrics:
         app.router.add_get("/metrics", show_metrics)
     return app

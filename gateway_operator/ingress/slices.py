@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway_operator.ingress.memo import Line
 from gateway_operator.ingress.snapshot import Key
 
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -13,7 +14,7 @@ class SliceIndex:
     """`slices` has a tuple for each Service; a tuple is replaced when one of its slices changes, never altered."""
 
     def __init__(self) -> None:
-        self.slices: dict[Key, tuple[dict[str, Any], ...]] = {}
+        self.slices = Line[Key, tuple[dict[str, Any], ...]]()
 
     def take(self, type_: str, obj: dict[str, Any], previous: dict[str, Any] | None) -> None:
         """Take an event of an informer."""
@@ -25,13 +26,13 @@ class SliceIndex:
             self._put(new, None, obj)
 
     def _put(self, key: Key, gone: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        found = [item for item in self.slices.get(key, ()) if item is not gone]
+        found = [item for item in self.slices.get(key) or () if item is not gone]
         if new is not None:
             found.append(new)
         if found:
-            self.slices[key] = tuple(sorted(found, key=lambda item: str(item["metadata"]["name"])))
+            self.slices.put(key, tuple(sorted(found, key=lambda item: str(item["metadata"]["name"]))))
         else:
-            self.slices.pop(key, None)
+            self.slices.drop(key)
 
 
 def _service(obj: dict[str, Any] | None) -> Key | None:

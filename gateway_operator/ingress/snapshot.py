@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway_operator.ingress.problems import Problem
+from gateway_operator.traffic.config import SplitConfig
+
 Key = tuple[str, str]
 Object = Mapping[str, Any]
 
@@ -27,3 +30,7 @@ class Snapshot:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tcp: Mapping[str, str] = field(default_factory=dict)
     udp: Mapping[str, str] = field(default_factory=dict)
+    splits: SplitConfig | None = None  # the policies of this gateway
+    down: frozenset[str] = frozenset()  # clusters that probes can't reach
+    split_problems: tuple[Problem, ...] = ()  # why they aren't those of the ConfigMap
+    cut: frozenset[str] = frozenset()  # those of them whose connections aren't waited for any more

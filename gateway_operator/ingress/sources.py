@@ -15,11 +15,14 @@ from typing import Any
 
 from gateway_operator.ingress.classes import is_ours
 from gateway_operator.ingress.graph_types import Graph
+from gateway_operator.ingress.memo import Line
 from gateway_operator.ingress.named import NamedWatches
 from gateway_operator.ingress.names import Names
 from gateway_operator.ingress.options import IngressOptions
 from gateway_operator.ingress.slices import SliceIndex
-from gateway_operator.ingress.snapshot import Key, Snapshot
+from gateway_operator.ingress.slim import slim
+from gateway_operator.ingress.snapshot import Key, Object, Snapshot
+from gateway_operator.ingress.split_source import SplitSource
 from gateway_operator.kube import Api, Informer, Resource
 from gateway_operator.kube.informer import OnEvent
 
@@ -43,11 +46,14 @@ class Sources:
         self._options = options
         self._wake = wake
         self.on_ingress: OnEvent = lambda *_: None
+        self.on_address: Callable[[], None] = lambda: None  # something changed that a status may follow from
         self._ours: dict[Key, dict[str, Any]] | None = None
+        self._listed: tuple[Object, ...] | None = None
+        self._kept = {res: Line[Key, Object]() for res in (SERVICES, SECRETS)}
         self._by_service = SliceIndex()
         self._names = Names(wake)
-        self._named_secrets = NamedWatches("Secret", lambda key: self._named(SECRETS, "/".join(key)))
-        self._named_maps = NamedWatches("ConfigMap", lambda key: self._named(CONFIGMAPS, "/".join(key)))
+        self._named_secrets = NamedWatches("Secret", lambda key: self._named(SECRETS, "/".join(key), keep=False))
+        self._named_maps = NamedWatches("ConfigMap", lambda key: self._named(CONFIGMAPS, "/".join(key), keep=False))
         namespace = options.watch_namespace or None
         self._ingresses = self._informer(INGRESSES, namespace)
         self._services = [self._informer(SERVICES, namespace)]
@@ -56,6 +62,9 @@ class Sources:
         self._config = self._named(CONFIGMAPS, options.configmap)
         references = {"tcp": options.tcp_services_configmap, "udp": options.udp_services_configmap}
         self._ports = {kind: self._named(CONFIGMAPS, name) for kind, name in references.items() if name}
+        self._splits = SplitSource(options.run_dir)
+        wanted = options.multi_cluster_configmap
+        self._split_maps = [self._named(CONFIGMAPS, wanted)] if wanted else []
         self._classes = self._informer(CLASSES, None) if namespace is None else None
         for reference in dict.fromkeys((options.publish_service, options.default_backend_service)):
             if self._is_outside(reference):
@@ -65,7 +74,9 @@ class Sources:
         if self._is_outside(options.default_ssl_certificate):
             self._secrets.append(self._named(SECRETS, options.default_ssl_certificate))
 
-    def _informer(self, res: Resource, namespace: str | None, **selectors: Any) -> Informer:
+    def _informer(self, res: Resource, namespace: str | None, *, keep: bool = True, **selectors: Any) -> Informer:
+        kept = self._kept.get(res) if keep else None
+
         def seen(type_: str, obj: dict[str, Any], previous: dict[str, Any] | None) -> None:
             if res is INGRESSES:
                 self._sort_out(type_, obj)
@@ -74,12 +85,17 @@ class Sources:
                 self._by_service.take(type_, obj, previous)
             elif res is CLASSES:
                 self._ours = None
+            elif kept is not None:
+                _follow(kept, type_, obj)
+            if res not in (SLICES, SECRETS):
+                self.on_address()
             self._wake()
 
-        return Informer(self._api, res, namespace=namespace, on_event=seen, **selectors)
+        return Informer(self._api, res, namespace=namespace, on_event=seen, strip=slim, **selectors)
 
     def _sort_out(self, type_: str, obj: dict[str, Any]) -> None:
         """Keep the list of our Ingresses up to date; it is made anew when a class changes."""
+        self._listed = None
         if self._ours is None:
             return
         key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
@@ -88,9 +104,9 @@ class Sources:
         else:
             self._ours.pop(key, None)
 
-    def _named(self, res: Resource, reference: str) -> Informer:
+    def _named(self, res: Resource, reference: str, *, keep: bool = True) -> Informer:
         namespace, _, name = reference.partition("/")
-        return self._informer(res, namespace, field_selector=f"metadata.name={name}")
+        return self._informer(res, namespace, keep=keep, field_selector=f"metadata.name={name}")
 
     def _slices_of(self, reference: str) -> Informer:
         namespace, _, name = reference.partition("/")
@@ -103,7 +119,8 @@ class Sources:
     @property
     def _required(self) -> list[Informer]:
         config = [self._config] if self._options.configmap else []
-        return [self._ingresses, *self._services, *self._slices, *self._secrets, *config, *self._ports.values()]
+        maps = [*config, *self._ports.values(), *self._split_maps]
+        return [self._ingresses, *self._services, *self._slices, *self._secrets, *maps]
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -166,17 +183,26 @@ class Sources:
             self._ours = {
                 key: obj for key, obj in self._ingresses.store.items() if is_ours(obj, classes, self._options)
             }
+            self._listed = None
+        self._listed = self._listed or tuple(self._ours.values())
+        secrets: Mapping[Key, Object] = self._kept[SECRETS].now()
+        if named := self._named_secrets.objects():
+            secrets = {**named, **secrets}
+        found = [obj for informer in self._split_maps for obj in informer.store.values()]
+        self._splits.take(found[0] if found else None)
         ports = {kind: obj.get("data") or {} for kind, found in self._ports.items() for obj in found.store.values()}
         return Snapshot(
-            ingresses=tuple(self._ours.values()),
-            services=_merged(self._services),
-            slices=dict(self._by_service.slices),
-            secrets={**self._named_secrets.objects(), **_merged(self._secrets)},
+            ingresses=self._listed,
+            services=self._kept[SERVICES].now(),
+            slices=self._by_service.slices.now(),
+            secrets=secrets,
             config=self.config_object.get("data") or {},
             configmaps=self._named_maps.objects(),
             names=dict(self._names.addresses),
             tcp=ports.get("tcp", {}),
             udp=ports.get("udp", {}),
+            splits=self._splits.config,
+            split_problems=self._splits.problems,
         )
 
     @property
@@ -185,13 +211,15 @@ class Sources:
         namespace, _, name = self._options.configmap.partition("/")
         return self._config.store.get((namespace, name), {})
 
-    def service(self, reference: str) -> dict[str, Any] | None:
+    def service(self, reference: str) -> Object | None:
         """One Service that a flag names."""
         namespace, _, name = reference.partition("/")
-        return _merged(self._services).get((namespace, name))
+        return self._kept[SERVICES].get((namespace, name))
 
 
-def _merged(informers: list[Informer]) -> dict[Key, dict[str, Any]]:
-    if len(informers) == 1:
-        return dict(informers[0].store)
-    return {key: obj for informer in informers for key, obj in informer.store.items()}
+def _follow(kept: Line[Key, Object], type_: str, obj: Object) -> None:
+    key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+    if type_ == "DELETED":
+        kept.drop(key)
+    else:
+        kept.put(key, obj)

@@ -59,6 +59,9 @@ class NginxStatus:
     draining_generations: int = 0
     draining_workers: int = 0
     draining_ended: int = 0
+    cpu_seconds: float = 0.0
+    resident_bytes: float = 0
+    processes: int = 0
 
 
 class Supervised:

@@ -34,6 +34,7 @@ from gateway_operator.ingress.probes import (
     package_version,
 )
 from gateway_operator.ingress.surroundings import allow_open_files, has_ipv6, openable_stdout
+from gateway_operator.ingress.usage import Usage
 
 CONTROL = "supervisor.sock"
 DATA_SOCKET = "data.sock"  # only the dynamic renderer's nginx has it
@@ -68,6 +69,7 @@ class Supervisor:
         self.modules: str = options.modules
         self.lua = 0
         self.draining = Draining(options.max_draining)
+        self.usage = Usage()
         self.stopping = asyncio.Event()
         self.urgent = asyncio.Event()
         self._busy = asyncio.Lock()
@@ -126,9 +128,11 @@ class Supervisor:
         raise Refused("command", "unknown command")
 
     def _status(self) -> dict[str, Any]:
+        workers = self._workers()
+        master = self.master.pid if self.master is not None and not self.master.exited.done() else None
         return {
             "ok": True,
-            "running": self.master is not None and not self.master.exited.done(),
+            "running": master is not None,
             "current": self.generations.target("current"),
             "last_good": self.generations.target("last-good"),
             "nginx_version": self.version,
@@ -141,10 +145,11 @@ class Supervisor:
             "ipv6": has_ipv6(),
             "restarts": self.restarts,
             "life": self._life,
-            "draining_generations": len(living := self.draining.living(self._workers())),
+            "draining_generations": len(living := self.draining.living(workers)),
             "draining_workers": sum(map(len, living)),
             "draining_ended": self.draining.ended,
             "stopping": self.stopping.is_set(),
+            **self.usage.read(self._life, master, workers),
         }
 
     async def _wait_for_another_life(self, life: str) -> None:

@@ -4,7 +4,7 @@ Objects are plain JSON (`dict`): typed models of the client library cost time an
 own models exist only for the kinds that are ours.
 """
 
-from gateway_operator.kube.api import Api
+from gateway_operator.kube.api import Api, ByteStream
 from gateway_operator.kube.connection import Connection, Credentials
 from gateway_operator.kube.events import EventRecorder
 from gateway_operator.kube.informer import Informer
@@ -13,6 +13,7 @@ from gateway_operator.kube.objects import Listing, ObjectRef, Resource, WatchEve
 
 __all__ = [
     "Api",
+    "ByteStream",
     "Connection",
     "Credentials",
     "EventRecorder",

@@ -44,9 +44,11 @@ class Api:
         return other
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | None = None, context: str | None = None) -> Api:
-        """Find credentials and make a client. Nothing is sent yet. Raises ConfigError."""
-        return cls(await Connection.open(kubeconfig, context))
+    async def connect(
+        cls, kubeconfig: Path | None = None, context: str | None = None, *, pool: int | None = None
+    ) -> Api:
+        """Find credentials and make a client for `pool` requests at once. Nothing is sent yet. Raises ConfigError."""
+        return cls(await Connection.open(kubeconfig, context, pool))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -210,6 +212,19 @@ class Api:
         finally:
             response.close()
 
+    async def stream(self, path: str, query: Mapping[str, str]) -> ByteStream:
+        """Open a GET whose answer has no end, and return its bytes as they come; closing it closes the connection.
+
+        Raises ApiError when it can't be opened; a stream that breaks off ends.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=None)
+        headers = {"Accept": "*/*"}
+        response = await self.connection.request("GET", path, query=query, body=None, headers=headers, timeout=timeout)
+        if not response.ok:
+            payload = await response.read()
+            raise api_error(response.status, _status(payload))
+        return ByteStream(response)
+
     async def _patch(self, path: str, body: Any, content_type: str, field_manager: str | None) -> dict[str, Any]:
         query = {"fieldManager": field_manager} if field_manager else {}
         return _object(await self.raw("PATCH", path, query=query, body=body, content_type=content_type))
@@ -227,6 +242,31 @@ class Api:
             if not meta.get("continue"):
                 return Listing(items, meta.get("resourceVersion", ""))
             query = query | {"continue": meta["continue"]}
+
+
+class ByteStream:
+    """The bytes of an answer without an end, as they come; `aclose` closes the connection, read or not."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    def __aiter__(self) -> ByteStream:
+        """Iterate over the chunks."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next chunk; a stream that breaks off ends."""
+        try:
+            chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, OSError):
+            chunk = b""
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        """Close the connection at once."""
+        self._response.close()
 
 
 def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:

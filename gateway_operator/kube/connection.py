@@ -51,9 +51,12 @@ class Connection:
         self._client = client.ApiClient(configuration)
 
     @classmethod
-    async def open(cls, kubeconfig: Path | None, context: str | None) -> Connection:
-        """Find credentials: the file given, $KUBECONFIG, the pod's own, the user's file. Raises ConfigError."""
-        configuration = client.Configuration()
+    async def open(cls, kubeconfig: Path | None, context: str | None, pool: int | None = None) -> Connection:
+        """Find credentials: the file given, $KUBECONFIG, the pod's own, the user's file. Raises ConfigError.
+
+        `pool` is how many requests may be open at once.
+        """
+        configuration = client.Configuration(connection_pool_maxsize=pool)
         file = kubeconfig or _default_file()
         try:
             if file is None:

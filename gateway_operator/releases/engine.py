@@ -114,6 +114,18 @@ class Engine:
             self._fence()
             note(what)
 
+    def poke(self, row: tuple[str, str], namespace: str, name: str, reason: str) -> None:
+        """Ask for a pass over one object, because something changed that only its kind's rules look at.
+
+        `row` is (group, kind). Before the engine runs nothing is lost: each object gets a pass at the start.
+        """
+        if self._running:
+            self._running.poke(Key(row, namespace, name), reason)
+
+    def serves(self, row: tuple[str, str]) -> bool:
+        """Tell whether watches.yaml has a row for this (group, kind)."""
+        return self.file is not None and any(watch.key == row for watch in self.file.watches)
+
     def health(self) -> EngineHealth:
         """Say how it is."""
         if self._running is None:
@@ -226,6 +238,12 @@ class _Running:
             group.create_task(self._queue.run(), name="work queue")
             group.create_task(self.streams.run(), name="streams")
             group.create_task(self._reload_for_ever(), name="reload")
+
+    def poke(self, key: Key, reason: str) -> None:
+        """Ask for a pass over an object, where there is such a one."""
+        row = self.streams.rows.get(key.row)
+        if row is not None and (key.namespace, key.name) in row.store:
+            self._triggers.add(key, reason)
 
     def _record_of(self, key: Key) -> ReleaseRecord | None:
         release = self.claims.held(key)

@@ -6,9 +6,10 @@ through the same engine, and all that differs is here and in the modules beside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gateway_operator.crds import traffic
 from gateway_operator.crds.base import GROUP
 from gateway_operator.crds.conditions import Reason
 from gateway_operator.gateways.claims import CLUSTER, Claim, claim_of, mapping
@@ -18,11 +19,15 @@ from gateway_operator.gateways.verdicts import Notice
 from gateway_operator.names import release_name
 from gateway_operator.releases.gateway_status import gateway_status, nginx_status
 from gateway_operator.releases.gateway_values import gateway_values, image_values, overridden
-from gateway_operator.releases.kinds import KINDS, LiveObjects, ReleasePlan
+from gateway_operator.releases.kinds import KINDS, LiveObjects, ReleasePlan, Traffic
+from gateway_operator.releases.policies import Mirrors, PolicyKind, no_mirrors
 from gateway_operator.releases.values import merge
 from gateway_operator.settings import GatewaySettings
+from gateway_operator.traffic.gateways import Assignment
 
 Object = dict[str, Any]
+Splits = Callable[[str, str], Assignment | None]  # namespace and name of an Nginx
+_SHOWN = 10
 OF_GATEWAY = f"{GROUP}/gateway"  # the annotation that charts/gateway puts on its Nginx
 
 
@@ -56,7 +61,14 @@ class GatewayKind:
 
 
 class NginxKind:
-    """The rules of Nginx: the spec is the values document; the image of the settings and the config check are ours."""
+    """The rules of Nginx: the spec is the values document; image, config check and split config are ours.
+
+    `splits` tells what the gateway of that namespace and name is told of policies, None while that isn't known yet.
+    Without it, whoever writes the Nginx decides.
+    """
+
+    def __init__(self, splits: Splits | None = None) -> None:
+        self._splits = splits
 
     def plan(self, obj: Object, peers: Sequence[Object], settings: GatewaySettings, *, installed: bool) -> ReleasePlan:
         """Take the spec, with the image of the settings on top."""
@@ -67,11 +79,19 @@ class NginxKind:
         config = mapping(controller, "config")
         native = is_native(controller, settings)
         remarks = config_notices(config) if native and not _from_gateway(obj) else ()
+        values = merge(spec, {"controller": {"image": image}}) if image else spec
+        moving = Traffic()
+        told: tuple[Notice, ...] = ()
+        if self._splits and native:
+            moving, told = _traffic(self._splits(obj["metadata"]["namespace"], obj["metadata"]["name"]))
+            values, own = _without_splits(values)
+            told = (*own, *told)
         return ReleasePlan(
             release_name(obj["metadata"]["name"]),
-            merge(spec, {"controller": {"image": image}}) if image else spec,
+            values,
             refusal=config_refusal(config, strict=native),
-            notices=(*_replaced_image(spec, image), *remarks),
+            notices=(*_replaced_image(spec, image), *told, *remarks),
+            traffic=moving,
         )
 
     def peers_affected(self, obj: Object) -> bool:
@@ -84,10 +104,35 @@ class NginxKind:
         return nginx_status(obj, live)
 
 
-def register_kinds() -> None:
+def register_kinds(splits: Splits | None = None, mirrors: Mirrors = no_mirrors) -> None:
     """Make the rules known to the engine."""
+    KINDS[traffic.GROUP, "ClusterTrafficPolicy"] = PolicyKind(mirrors)
     KINDS[GROUP, "Gateway"] = GatewayKind()
-    KINDS[GROUP, "Nginx"] = NginxKind()
+    KINDS[GROUP, "Nginx"] = NginxKind(splits)
+
+
+def _traffic(assigned: Assignment | None) -> tuple[Traffic, tuple[Notice, ...]]:
+    """Return the values that hold a gateway's policies, and what to say of those that have no room in them."""
+    if assigned is None:
+        return Traffic(known=False), ()
+    values = {"controller": {"multiCluster": assigned.values}} if assigned.values else {}
+    notices = []
+    if left := assigned.left_out:
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        names = ", ".join("/".join(key) for key in left[:_SHOWN])
+        text = f"{len(left)} of the ClusterTrafficPolicies don't fit in, the newest are left out: {names}{more}"
+        notices.append(Notice(Reason.POLICIES_LEFT_OUT, text))
+    return Traffic(values, assigned.digest), tuple(notices)
+
+
+def _without_splits(values: Object) -> tuple[Object, tuple[Notice, ...]]:
+    """Take out a split config that somebody wrote by hand."""
+    controller = mapping(values, "controller")
+    if "multiCluster" not in controller:
+        return values, ()
+    rest = {key: value for key, value in controller.items() if key != "multiCluster"}
+    text = "spec.controller.multiCluster is made of ClusterTrafficPolicies; what is set there has no effect"
+    return {**values, "controller": rest}, (Notice(Reason.VALUE_OVERRIDDEN, text),)
 
 
 def _gateway_notices(obj: Object, claim: Claim, values: Mapping[str, Any]) -> tuple[Notice, ...]:

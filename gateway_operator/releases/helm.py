@@ -64,6 +64,7 @@ class RunOptions:
     disable_hooks: bool = False
     description: str = ""
     skip_crds: bool = False
+    history_max: int | None = None  # revisions that Helm leaves; None: as in HelmOptions
 
 
 class _Runner(Command):  # type: ignore[misc]
@@ -82,9 +83,11 @@ class _Runner(Command):  # type: ignore[misc]
         self._guard = options.guard
         self._extra: tuple[str, ...] = ()
 
-    def with_arguments(self, *extra: str, timeout: float) -> _Runner:
+    def with_arguments(self, *extra: str, timeout: float, history_max: int | None = None) -> _Runner:
         """Return a runner that adds `extra`, for which pyhelm3 has no parameter, and stops helm after `timeout`."""
         other = copy.copy(self)
+        if history_max is not None:
+            other._history_max_revisions = history_max  # noqa: SLF001
         other._extra = extra  # noqa: SLF001
         other._limit = timeout + _HARD_LIMIT  # noqa: SLF001
         return other
@@ -192,7 +195,8 @@ class Helm:
         extra = ["--labels", ",".join(f"{k}={v}" for k, v in sorted(labels.items()))]
         if self._four:
             extra.append("--disable-openapi-validation")
-        answer = await self._runner.with_arguments(*extra, timeout=how.timeout).install_or_upgrade(
+        runner = self._runner.with_arguments(*extra, timeout=how.timeout, history_max=how.history_max)
+        answer = await runner.install_or_upgrade(
             name,
             chart,
             values,
@@ -215,7 +219,8 @@ class Helm:
         extra: list[str] = []
         if self._four:
             extra = [f"--server-side={self._server_side(how)}", "--force-replace" if how.force else "--force-conflicts"]
-        await self._runner.with_arguments(*extra, timeout=how.timeout).rollback(
+        runner = self._runner.with_arguments(*extra, timeout=how.timeout, history_max=how.history_max)
+        await runner.rollback(
             name,
             revision,
             namespace=namespace,
@@ -245,6 +250,10 @@ class Helm:
             name, chart, values, create_namespace=False, namespace=namespace, reset_values=True
         )
         return str(answer.get("manifest") or "")
+
+    async def render(self, *, name: str, namespace: str, chart: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the objects of a release without asking a cluster. Raises HelmError."""
+        return list(await self._runner.template(name, chart, values, namespace=namespace))
 
     async def crds(self, *, name: str, namespace: str, chart: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the CRDs of a chart and its enabled subcharts; `chart` has no templates. Raises HelmError."""

@@ -8,12 +8,26 @@ the spec is the values document.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway_operator.gateways.verdicts import Notice, Refusal
 from gateway_operator.names import release_name
 from gateway_operator.settings import GatewaySettings
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Values that lie over a release's others and that other objects decide; `digest` names them, empty for none.
+
+    While they aren't `known`, as shortly after the start, a release that has some keeps what it has, and one whose
+    values they are the most of (`required`) isn't made.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    known: bool = True
+    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,7 @@ class ReleasePlan:
     values: dict[str, Any]
     refusal: Refusal | None = None
     notices: tuple[Notice, ...] = ()
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,10 @@ class LiveObjects:
 
 
 class KindLogic(Protocol):
-    """The special rules of one kind."""
+    """The special rules of one kind.
+
+    With an attribute `guest` that is true, the status is somebody else's: the engine only says what it did.
+    """
 
     def plan(
         self, obj: dict[str, Any], peers: Sequence[dict[str, Any]], settings: GatewaySettings, *, installed: bool

@@ -27,6 +27,12 @@ REVISION_LABEL = f"{GROUP}/revision"
 ROLLED_BACK_LABEL = f"{GROUP}/rolled-back-to"  # on what a rollback of ours made
 INTENT_LABEL = f"{GROUP}/rolls-back"  # on what a rollback of ours leaves: `<revision it makes>.<revision it copies>`
 
+# On releases whose values hold traffic, which changes by itself.
+BASE_LABEL = f"{GROUP}/base-digest"  # digest of all inputs but the traffic
+TRAFFIC_LABEL = f"{GROUP}/traffic"  # digest of the traffic
+CAUSE_LABEL = f"{GROUP}/cause"  # "traffic" on a revision that differs from the one before by its traffic alone
+TRAFFIC = "traffic"
+
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY_HELM = f"{MANAGED_BY}=Helm"
 KEEP_POLICY = "helm.sh/resource-policy"

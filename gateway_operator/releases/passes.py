@@ -29,6 +29,7 @@ TRIGGERS = frozenset(
         "labels",
         "peer",
         "period",
+        "policies",
         "release",
         "requeue",
         "retry",

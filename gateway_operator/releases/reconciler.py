@@ -30,7 +30,7 @@ from gateway_operator.releases.state import Wanted
 from gateway_operator.releases.status import Fault, Outcome
 from gateway_operator.releases.steps import Steps, Work
 from gateway_operator.releases.tools import Tools
-from gateway_operator.releases.values import build_values, input_digest
+from gateway_operator.releases.values import build_values, input_digest, merge
 from gateway_operator.telemetry import get_logger
 
 _AGAIN = 0.1
@@ -214,12 +214,19 @@ class Reconciler:
         requests: Requests,
     ) -> tuple[bool, float | None]:
         newest = self._tools.index.newest(release)
-        if row.frozen and requests.rollback_to is None and newest and newest.status == "deployed":
+        has_traffic = plan.traffic.required or (newest is not None and bool(newest.traffic))
+        uncertain = has_traffic and not plan.traffic.known
+        if (row.frozen or uncertain) and requests.rollback_to is None and newest and newest.status == "deployed":
             outcome.current = True
             return False, None
+        if uncertain and requests.rollback_to is None:
+            outcome.progress = "waiting for the policies, which this operator hasn't read yet"
+            return False, None  # whoever knows them asks for the next pass
         hidden = self._tools.settings.suppress_override_values
         merged = build_values(plan.values, row.watch.overrides, suppress=hidden)
-        digest = input_digest(chart_digest=row.watch.chart.digest, values=merged.values, release_name=release[1])
+        values = merge(merged.values, plan.traffic.values) if plan.traffic.values else merged.values
+        base = input_digest(chart_digest=row.watch.chart.digest, values=merged.values, release_name=release[1])
+        digest = input_digest(chart_digest=row.watch.chart.digest, values=values, release_name=release[1])
         if not has_finalizer(obj) and row.resource is not None:
             row.take("MODIFIED", await add_finalizer(self._tools.api, row.resource, obj))
         if requests.rollback_to is not None:
@@ -231,11 +238,13 @@ class Reconciler:
             obj=row.store.get((key.namespace, key.name), obj),
             release=release,
             wanted=Wanted(digest, owner_of(key), row.watch.chart.name, requests.rollback_to),
-            values=merged.values,
+            values=values,
             requests=requests,
             tell=self._reports.teller(key, row, outcome),
             drifted=self._repairs.suspected(key),
             forced=forced,
+            base=base,
+            traffic=plan.traffic.digest,
         )
         changed, delay = await self._runs.bring(work, outcome)
         if forced and changed:

@@ -49,6 +49,9 @@ class ReleaseRecord:
     revision: str = ""  # the number that our label gives
     rolled_back_to: str = ""
     intent: str = ""
+    base: str = ""
+    traffic: str = ""
+    cause: str = ""
 
     @property
     def key(self) -> ReleaseKey:
@@ -83,6 +86,9 @@ def parse_record(secret: dict[str, Any]) -> ReleaseRecord | None:
         revision=labels.get(names.REVISION_LABEL, ""),
         rolled_back_to=labels.get(names.ROLLED_BACK_LABEL, ""),
         intent=labels.get(names.INTENT_LABEL, ""),
+        base=labels.get(names.BASE_LABEL, ""),
+        traffic=labels.get(names.TRAFFIC_LABEL, ""),
+        cause=labels.get(names.CAUSE_LABEL, ""),
     )
 
 

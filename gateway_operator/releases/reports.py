@@ -13,7 +13,7 @@ from gateway_operator.releases.kinds import LiveObjects
 from gateway_operator.releases.queue import Key
 from gateway_operator.releases.records import ReleaseKey
 from gateway_operator.releases.rows import Object, Row
-from gateway_operator.releases.status import Deployed, Outcome, build_status, differs
+from gateway_operator.releases.status import Deployed, Outcome, as_guest, build_status, differs
 from gateway_operator.releases.steps import Tell
 from gateway_operator.releases.tools import Tools
 from gateway_operator.telemetry import get_logger
@@ -78,6 +78,8 @@ class Reports:
             return
         keep_others = row.watch.group not in names.OWN_GROUPS
         status = build_status(obj, outcome, now=datetime.now(UTC), keep_others=keep_others)
+        if getattr(self._tools.logic(key.row), "guest", False):
+            status = as_guest(status)
         dropped = self._dropped.get(key, frozenset())
         if not differs(obj, {k: v for k, v in status.items() if k not in dropped}):
             return

@@ -21,6 +21,7 @@ _PAUSED = "the annotation `paused` is true: nothing is installed, upgraded, repa
 OWN_CONDITIONS = (
     "Initialized", "Accepted", "Deployed", "ReleaseFailed", "Irreconcilable", "Drifted", "Paused", "Held", "Ready"
 )  # fmt: skip
+GUEST_CONDITIONS = frozenset({"Deployed", "ReleaseFailed", "Irreconcilable", "Drifted", "Paused", "Held"})
 HANDLED = ("lastHandledReconcileAt", "lastHandledResetAt", "lastHandledForceAt")
 
 
@@ -107,6 +108,12 @@ def build_status(obj: dict[str, Any], outcome: Outcome, *, now: datetime, keep_o
     remarks = [ready.message, *(n.message for n in outcome.notices)]
     status["message"] = cut("; ".join(remarks))
     return status
+
+
+def as_guest(status: dict[str, Any]) -> dict[str, Any]:
+    """Return of a status what says how the release is, for kinds whose status belongs to somebody else."""
+    kept = {key: status[key] for key in ("deployedRelease", "digest", "lastAttempt", *HANDLED) if key in status}
+    return {**kept, "conditions": [c for c in status["conditions"] if c["type"] in GUEST_CONDITIONS]}
 
 
 def cut(text: str) -> str:

@@ -28,6 +28,7 @@ from gateway_operator.releases.records import PENDING, RecordError, ReleaseKey, 
 from gateway_operator.releases.rows import Object, Row
 from gateway_operator.releases.state import Action, Wanted
 from gateway_operator.releases.tools import Tools
+from gateway_operator.releases.traffic import NONE, TrafficHistory
 
 _LOOK_EVERY = 0.5
 _TOLD_AFTER, _TOLD_EVERY = 3.0, 10.0  # most runs end within a second
@@ -57,6 +58,8 @@ class Work:
     tell: Tell
     drifted: bool = False
     forced: bool = False
+    base: str = ""  # digest of the inputs without the traffic
+    traffic: str = ""  # digest of the traffic
 
     @property
     def inputs(self) -> str:
@@ -70,6 +73,7 @@ class Steps:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self._traffic = TrafficHistory(tools)
 
     async def upgrade(self, work: Work) -> int:
         """Install or upgrade; returns the revision."""
@@ -79,14 +83,16 @@ class Steps:
         fresh = index.deployed(work.release) is None
         labels = {**self._labels(work.key, expected), names.DIGEST_LABEL: work.wanted.digest}
         labels[names.CHART_LABEL] = watch.chart.short_digest
+        labels |= self._traffic.labels(work)
         if newest and (newest.rolled_back_to or newest.intent):
-            labels |= dict.fromkeys((names.ROLLED_BACK_LABEL, names.INTENT_LABEL), "null")  # Helm's word for none
+            labels |= dict.fromkeys((names.ROLLED_BACK_LABEL, names.INTENT_LABEL), NONE)
         how = RunOptions(
             timeout=self.timeout(work.row),
             force=requests.upgrade_force,
             disable_hooks=requests.install_disable_hooks if fresh else requests.upgrade_disable_hooks,
             description=requests.install_description if fresh else requests.upgrade_description,
             skip_crds=watch.crd_policy == "Skip",
+            history_max=await self._traffic.make_room(work),
         )
         if newest is None or newest.chart != watch.chart.short_digest:
             await self._tools.crds.prepare(watch, work.values, name=work.release[1], namespace=work.release[0])
@@ -117,6 +123,7 @@ class Steps:
             timeout=self.timeout(work.row),
             force=work.requests.rollback_force,
             disable_hooks=work.requests.upgrade_disable_hooks,
+            history_max=self._traffic.history_max(work.release),
         )
         run = partial(
             self._tools.helm.rollback, name=work.release[1], namespace=work.release[0], revision=target, how=how
@@ -126,6 +133,9 @@ class Steps:
             **self._labels(work.key, revision),
             names.ROLLED_BACK_LABEL: str(target),
             names.DIGEST_LABEL: copied.digest if copied and copied.digest else None,
+            names.BASE_LABEL: copied.base if copied and copied.base else None,
+            names.TRAFFIC_LABEL: copied.traffic if copied and copied.traffic else None,
+            names.CAUSE_LABEL: None,
         }
         await self._relabel(work.release, revision, labels)
         await index.wait_until(work.release, lambda r: r is not None and r.revision == str(revision), _SEEN_WITHIN)

@@ -82,6 +82,11 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def text_digest(value: Any) -> str:
+    """Return a short name for plain data."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
 def input_digest(*, chart_digest: str, values: dict[str, Any], release_name: str) -> str:
     """Return the digest of everything that decides what a release looks like."""
     text = canonical_json([ENGINE_SCHEMA, chart_digest, release_name, values])

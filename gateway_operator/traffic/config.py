@@ -47,7 +47,7 @@ class Service(Model):
 
     namespace: Label
     name: Label
-    port: str = Field(pattern=NAME, max_length=15)
+    port: str = Field(pattern=NAME, max_length=63)
 
 
 class SplitKey(Model):
@@ -109,11 +109,15 @@ class Policy(Model):
 
 
 class SplitConfig(Model):
-    """All policies of one gateway, the oldest first. `digest` names this content; gateways repeat it when it serves."""
+    """All policies of one gateway, the oldest first. `digest` names this content; gateways repeat it when it serves.
+
+    `grants` are the namespaces that may use a namespace's hosts, too, by the owner; `*` is all.
+    """
 
     version: Literal[1] = VERSION
     digest: str = Field(pattern=r"^[0-9a-f]{16}$")
     policies: tuple[Policy, ...] = ()
+    grants: dict[Label, tuple[str, ...]] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, policies: Iterable[Policy]) -> SplitConfig:
@@ -122,6 +126,7 @@ class SplitConfig(Model):
         return cls(digest=digest(found), policies=found)
 
 
+PATH_TYPE: TypeAdapter[PathType] = TypeAdapter(PathType)
 _POLICIES: TypeAdapter[Sequence[Policy]] = TypeAdapter(Sequence[Policy])
 
 
@@ -132,7 +137,13 @@ def digest(policies: Sequence[Policy]) -> str:
 
 def document(config: SplitConfig) -> dict[str, Any]:
     """Return the config as values: maps, lists, texts, whole numbers and booleans."""
-    return {"version": config.version, "digest": config.digest, "policies": _plain(config.policies)}
+    found = {"version": config.version, "digest": config.digest, "policies": _plain(config.policies)}
+    return found | ({"grants": {name: list(to) for name, to in config.grants.items()}} if config.grants else {})
+
+
+def dump_policy(policy: Policy) -> str:
+    """Return one policy as it stands in the config's JSON."""
+    return _compact(_plain([policy])[0])
 
 
 def dump(config: SplitConfig) -> str:

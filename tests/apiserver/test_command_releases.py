@@ -80,7 +80,7 @@ async def test_history_shows_every_revision(world, commands):
     assert {r["chart"] for r in answer["revisions"]} == {"web-0.1.0"}
     assert await history.run(commands.session(), "webs", "a", commands.file) == 0
     lines = commands.said().splitlines()
-    assert lines[1].split() == ["REVISION", "STATUS", "CHART", "DIGEST", "UPDATED", "BY", "DESCRIPTION"]
+    assert lines[1].split() == ["REVISION", "STATUS", "CHART", "DIGEST", "UPDATED", "BY", "CAUSE", "DESCRIPTION"]
     assert len(lines) == 5
     assert "test-" in lines[2]
 

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from gateway_operator.errors import Gone
 from gateway_operator.ingress.graph import Graph, GraphBuilder
 from gateway_operator.ingress.options import IngressOptions
-from gateway_operator.ingress.sources import Sources
+from gateway_operator.ingress.sources import INGRESSES, Sources
 from gateway_operator.kube import Api
 from lab.apiserver import ApiCluster
 from tests.apiserver.ingress_harness import World, ingress, service
@@ -111,3 +112,40 @@ async def test_slices_and_ingresses_are_kept_up_to_date(api: Api, world: World, 
         await settled(sources, lambda graph: not graph.hosts[1].routes[0].backend.alive)
         world.delete("ingress", "site")
         await settled(sources, lambda graph: routes(graph) == 0)
+
+
+def names(graph: Graph) -> set[str]:
+    return {host.name for host in graph.hosts if host.name}
+
+
+@contextlib.asynccontextmanager
+async def following(sources: Sources) -> AsyncIterator[None]:
+    """Let sources list and watch."""
+    task = asyncio.create_task(sources.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_watch_that_is_too_old_begins_anew(
+    api_cluster: ApiCluster, api: Api, world: World, namespace: str
+) -> None:
+    """After 410 Gone everything is listed again: what changed meanwhile is there, what went is gone."""
+    world.apply(ingress("lost", "lost.test", "app"), ingress("site", "x.test", "app"))
+    sources = Sources(api, IngressOptions(watch_namespace=namespace, watch_ingress_without_class=True), lambda: None)
+    async with following(sources):
+        await settled(sources, lambda graph: names(graph) == {"x.test", "lost.test"})
+    world.delete("ingress", "lost")
+    world.apply(ingress("site", "y.test", "app"))
+    api_cluster.kill_apiserver()
+    api_cluster.start_apiserver()  # it remembers nothing of what was before
+    with pytest.raises(Gone):
+        await anext(api.watch(INGRESSES, namespace, resource_version="1"))
+    for informer in sources._required:
+        informer._version = "1"
+    async with following(sources):
+        await settled(sources, lambda graph: names(graph) == {"y.test"} and routes(graph) == 1)
+        world.apply(ingress("more", "z.test", "app"))
+        await settled(sources, lambda graph: names(graph) == {"y.test", "z.test"})

@@ -197,15 +197,17 @@ def test_roles_of_users(helm):
         role = rendered.one("ClusterRole", f"gw-gateway-operator-{name}")
         assert role["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{name}"] == "true"
         written = {r for _, r, v in rules_of(role) if v not in {"get", "list", "watch"}}
-        assert written == (set() if name == "view" else {"gateways", "gateways/scale"})
+        assert written == (set() if name == "view" else {"gateways", "gateways/scale", "clustertrafficpolicies"})
     direct = rendered.one("ClusterRole", "gw-gateway-operator-nginx-admin")
     assert not [label for label in direct["metadata"]["labels"] if "aggregate" in label]
 
 
 def test_both_helms_render_and_lint_every_chart(each_helm):
     """Helm 4 first; Helm 3 must work."""
-    for chart in ("gateway", "ingress-nginx", "gateway-operator"):
-        assert each_helm.render(chart).objects
+    mirror = {"name": "ctp-1", "cluster": "a", "service": {"namespace": "n", "name": "s"}, "port": {"name": "http"}}
+    values = {"cluster-traffic-policy": {"policy": "cafe", "mirrors": [mirror]}}
+    for chart in ("gateway", "ingress-nginx", "gateway-operator", "cluster-traffic-policy"):
+        assert each_helm.render(chart, values.get(chart, {})).objects
         done = each_helm.run("lint", "--strict", str(CHARTS / chart))
         assert done.returncode == 0, done.stdout
 
@@ -216,6 +218,7 @@ def test_watches_name_the_charts():
     assert [(row["kind"], row["chart"]) for row in rows] == [
         ("Nginx", "charts/ingress-nginx"),
         ("Gateway", "charts/gateway"),
+        ("ClusterTrafficPolicy", "charts/cluster-traffic-policy"),
     ]
     assert all((CHARTS.parent / row["chart"] / "Chart.yaml").is_file() for row in rows)
 
@@ -235,7 +238,7 @@ def test_what_the_farewell_needs_stays_for_it(helm):
     kept = [role, found.one("ClusterRoleBinding", f"{name}-farewell"), found.one("ServiceAccount", name)]
     assert {o["metadata"]["annotations"]["helm.sh/resource-policy"] for o in kept} == {"keep"}
     assert role["metadata"]["annotations"]["gateway.kubesphere.io/farewell"] == name
-    named = [rule for rule in role["rules"] if rule["apiGroups"] != ["gateway.kubesphere.io"]]
+    named = [rule for rule in role["rules"] if rule["apiGroups"][0] not in {"gateway.kubesphere.io", "k8s.nginx.org"}]
     assert all(rule["resourceNames"] for rule in named)
     without = helm.render("gateway-operator", {"rbac": {"create": False}})
     assert not without.one("ServiceAccount", name)["metadata"].get("annotations")

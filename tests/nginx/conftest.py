@@ -91,7 +91,7 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def local_addresses_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backends of these tests live on loopback, which the real rule refuses."""
-    monkeypatch.setattr("gateway_operator.ingress.endpoints.is_allowed", lambda _address: True)
+    monkeypatch.setattr("gateway_operator.ingress.endpoints.is_routable", lambda _address: True)
 
 
 @pytest.fixture

@@ -91,6 +91,17 @@ async def test_how_the_service_is_asked(served: Gateway, backends: dict[str, Bac
     assert asked.headers["X-Auth-Request-Redirect"] == "https://x.test/back"
 
 
+async def test_its_cookie_comes_with_good_answers(
+    served: Gateway, backends: dict[str, Backend], decider: Decider
+) -> None:
+    """Without the annotation an error of the backend brings no cookie of the service."""
+    await served.serve(world(site("x.test", {"auth-url": url(decider)}), services=ports(backends), names=NAMES))
+    answer = await served.get("x.test", "/p", headers={"Let": "204"})
+    assert (answer.status, answer.headers["Set-Cookie"]) == (200, "session=1")
+    answer = await served.get("x.test", "/p?status=404", headers={"Let": "204"})
+    assert (answer.status, answer.headers.get("Set-Cookie")) == (404, None)
+
+
 async def test_sign_in(served: Gateway, backends: dict[str, Backend], decider: Decider) -> None:
     """Who isn't known goes to the sign-in page, with the wanted URL whole behind the parameter."""
     await served.serve(

@@ -62,6 +62,10 @@ gateway:
   {{- else }}
   tag: {{ default (include "gateway-operator.tag" .) (toString .Values.gateway.tag) | quote }}
   {{- end }}
+clusters:
+  enabled: {{ .Values.clusters.enabled }}
+  region: {{ .Values.clusters.region | toString | quote }}
+  zone: {{ .Values.clusters.zone | toString | quote }}
 leaseNamespace: {{ .Release.Namespace | quote }}
 deployment: {{ include "gateway-operator.fullname" . | quote }}
 leaderElect: true

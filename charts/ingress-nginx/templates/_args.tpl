@@ -46,6 +46,8 @@
 {{- with $c.electionTTL -}}{{- $flags = append $flags (printf "election-ttl=%v" .) -}}{{- end -}}
 {{- if $c.metrics.enabled -}}{{- $flags = append $flags "enable-metrics=true" -}}{{- end -}}
 {{- if include "ingress-nginx.native" . -}}
+{{- /* also without such a config: the first policy mustn't restart the pods */ -}}
+{{- $flags = append $flags (printf "multi-cluster-configmap=$(POD_NAMESPACE)/%s" (include "ingress-nginx.multiCluster.fullname" .)) -}}
 {{- range $name, $usual := dict "http" 80 "https" 443 -}}
 {{- $port := int (get $c.containerPort $name) -}}
 {{- $flag := printf "%s-port" $name -}}

@@ -42,8 +42,10 @@ controller.image.chroot
 controller.enableAnnotationValidations
 {{- end }}
 {{- else -}}
-{{- if $c.statusExcludedNamespaces }}
-controller.statusExcludedNamespaces
+{{- range $key := list "multiCluster" "statusExcludedNamespaces" }}
+{{- if get $c $key }}
+controller.{{ $key }}
+{{- end }}
 {{- end }}
 {{- end -}}
 {{- if $c.admissionWebhooks.patch }}

@@ -37,6 +37,11 @@
 {{- printf "%s-%s" (include "ingress-nginx.fullname" .) .Values.controller.admissionWebhooks.name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* The ConfigMap with the split config, 63 characters at most. */}}
+{{- define "ingress-nginx.multiCluster.fullname" -}}
+{{- printf "%s-multicluster" (include "ingress-nginx.fullname" . | trunc 50 | trimSuffix "-") -}}
+{{- end -}}
+
 {{/* The Secret in which our controller keeps the webhook's certificates. */}}
 {{- define "ingress-nginx.admissionWebhooks.secret" -}}
 {{- printf "%s-tls" (include "ingress-nginx.admissionWebhooks.fullname" . | trunc 59 | trimSuffix "-") -}}

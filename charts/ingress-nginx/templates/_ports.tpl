@@ -44,3 +44,8 @@
   protocol: TCP
 {{- end }}
 {{- end -}}
+
+{{/* Where the controller of our image answers probes and the operator. */}}
+{{- define "ingress-nginx.healthPort" -}}
+{{- get .Values.controller.extraArgs "healthz-port" | default 10254 -}}
+{{- end -}}

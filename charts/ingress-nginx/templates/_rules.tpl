@@ -40,10 +40,11 @@
   resourceNames: [{{ include "ingress-nginx.admissionWebhooks.fullname" . | quote }}]
   verbs: [get, patch]
 {{- end }}
-{{- if not (include "ingress-nginx.native" .) }}
+{{- /* grants of hosts and services are annotations of Namespaces */}}
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get, list, watch]
+{{- if not (include "ingress-nginx.native" .) }}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [list, watch]

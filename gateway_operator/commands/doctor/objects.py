@@ -77,6 +77,10 @@ def _judge(obj: Object, name: str, now: float, *, runs: bool) -> list[Finding]:
         found.append(info(AREA, name, str(held.get("message")), "gateway-operator rollback ... --resume"))
     if (drifted := condition_of(obj, "Drifted")).get("status") == "True":
         found.append(warning(AREA, name, f"it has drifted, and the policy is to warn: {drifted.get('message')}"))
+    if obj.get("kind") == "ClusterTrafficPolicy":  # of what it does, the area members speaks
+        failed = condition_of(obj, "ReleaseFailed")
+        text = f"its mirror Services can't be made: {failed.get('message')}"
+        return [problem(AREA, name, text, "the message names the cause")] if failed.get("status") == "True" else found
     return found or _readiness(obj, name, now)
 
 

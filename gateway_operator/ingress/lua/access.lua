@@ -1,6 +1,7 @@
 -- Who may ask, by address: denied networks first, then the allowed ones, which shut out everybody else.
 
 local networks = require "networks"
+local request = require "request"
 
 local _M = {}
 
@@ -19,7 +20,7 @@ function _M.compile(route)
     end
 
     return function(ctx)
-        local welcome = admitted(ngx.var.binary_remote_addr)
+        local welcome = admitted(request.get("binary_remote_addr"))
         if route.open then  -- `satisfy any`: an admitted address needs no password
             ctx.location = welcome and "/.gw/" .. route.open or ctx.location
         elseif not welcome then

@@ -3,6 +3,7 @@
 
 local endpoints = require "endpoints"
 local hash = require "hash"
+local request = require "request"
 
 local exp, log, max = math.exp, math.log, math.max
 local random = math.random
@@ -70,7 +71,7 @@ function _M.by_key(list, key)
 end
 
 function _M.hash(upstream, list, ctx)
-    return _M.by_key(list, upstream.hash_key and upstream.hash_key(ctx) or ngx.var.remote_addr)
+    return _M.by_key(list, upstream.hash_key and upstream.hash_key(ctx) or request.get("remote_addr"))
 end
 
 -- Note how long an attempt took (s).

@@ -5,9 +5,12 @@ local algorithms = require "algorithms"
 local config = require "config"
 local endpoints = require "endpoints"
 local ngx_balancer = require "ngx.balancer"
+local request = require "request"
+local split = require "split"
 local sticky = require "sticky"
 local store = require "store"
 
+local context = request.context
 local enable_keepalive = ngx_balancer.enable_keepalive
 local get_last_failure = ngx_balancer.get_last_failure
 local set_current_peer = ngx_balancer.set_current_peer
@@ -31,7 +34,7 @@ end
 local function begin(upstream, ctx)
     local route = ctx.route
     local tries = route and route.tries or config.tries
-    local count = #upstream.list
+    local count = #upstream.list + (ctx.split and #ctx.split.spare or 0)
     local more = (tries > 0 and min(tries, count) or count) - 1
     if more > 0 then
         set_more_tries(more)
@@ -57,7 +60,10 @@ end
 
 -- With `once` the connection isn't kept: its TLS was made for this request's host.
 local function attempt(id, ctx, once)
-    store.sync()
+    store.follow()
+    if ctx.split and (ctx.endpoint or not store.upstream(id)) then
+        id = split.elsewhere(ctx)  -- another cluster takes what this one failed to take
+    end
     local upstream = store.upstream(id) or ctx.balanced
     if not upstream then
         return ngx.exit(ngx.ERROR)
@@ -84,21 +90,21 @@ end
 
 -- For the backend that the router chose.
 function _M.balance()
-    local ctx = ngx.ctx
+    local ctx = context()
     return attempt(ctx.upstream, ctx)
 end
 
 function _M.balance_once()
-    local ctx = ngx.ctx
+    local ctx = context()
     return attempt(ctx.upstream, ctx, true)
 end
 
 -- For a backend that nginx's own redirects and subrequests lead to: the name of it lies in the configuration, or in a
 -- variable, and its requests count for nobody.
 function _M.fixed(id, once)
-    local ctx = ngx.ctx
+    local ctx = context()
     if not ctx.fixed then
-        ctx.fixed = { path = "", host = { host = ngx.var.host } }
+        ctx.fixed = { path = "", host = { host = request.get("host") } }
     end
     attempt(id, ctx.fixed, once)
 end

@@ -1,7 +1,9 @@
 -- Sends a share of a route's requests to another backend: by a header, then by a cookie, then by weight.
 
+local request = require "request"
 local sticky = require "sticky"
 
+local get = request.get
 local random = math.random
 local re_find = ngx.re.find
 
@@ -17,7 +19,7 @@ local function word(value)
 end
 
 local function by_header(canary)
-    local value = ngx.var[canary.header_variable]
+    local value = get(canary.header_variable)
     if not value then
         return nil
     elseif canary.value then
@@ -29,7 +31,7 @@ local function by_header(canary)
 end
 
 local function by_cookie(canary)
-    return word(ngx.var[canary.cookie_variable])
+    return word(get(canary.cookie_variable))
 end
 
 -- Ask each canary that has such a rule; what was refused by name takes no part in the weights.
@@ -86,7 +88,7 @@ function _M.compile(route)
         local canary = choose(route)
         if canary then
             ctx.upstream, ctx.canary = canary.upstream, canary.name
-            ngx.var.proxy_alternative_upstream_name = canary.name
+            request.set("proxy_alternative_upstream_name", canary.name)
         end
     end
 end

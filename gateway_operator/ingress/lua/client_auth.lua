@@ -2,8 +2,10 @@
 -- here, where a client gets a readable answer.
 
 local redirect = require "redirect"
+local request = require "request"
 local template = require "template"
 
+local get = request.get
 local re_find = ngx.re.find
 
 local _M = {}
@@ -31,12 +33,12 @@ local function judge(auth, verdict)
     return not (auth.verify == "optional_no_ca" and forgiven(verdict)) and NOT_VERIFIED or nil
 end
 
-local function tell_backend(auth, var)
+local function tell_backend(auth)
     local set = ngx.req.set_header
-    set("ssl-client-verify", var.ssl_client_verify or "NONE")
-    set("ssl-client-subject-dn", var.ssl_client_s_dn or "")
-    set("ssl-client-issuer-dn", var.ssl_client_i_dn or "")
-    set("ssl-client-cert", auth.pass and var.ssl_client_escaped_cert or nil)
+    set("ssl-client-verify", get("ssl_client_verify") or "NONE")
+    set("ssl-client-subject-dn", get("ssl_client_s_dn") or "")
+    set("ssl-client-issuer-dn", get("ssl_client_i_dn") or "")
+    set("ssl-client-cert", auth.pass and get("ssl_client_escaped_cert") or nil)
 end
 
 function _M.compile(_, host)
@@ -50,21 +52,20 @@ function _M.compile(_, host)
         if auth.refuse then
             return 403
         end
-        local var = ngx.var
-        local sni = var.ssl_server_name
-        if sni and sni:lower() ~= var.host then
+        local sni = get("ssl_server_name")
+        if sni and sni:lower() ~= get("host") then
             return MISDIRECTED  -- the handshake asked what another host wants
         end
-        local refusal = judge(auth, sni and var.ssl_client_verify or nil)
+        local refusal = judge(auth, sni and get("ssl_client_verify") or nil)
         if refusal and page then
             return redirect.to(page(ctx), 302)
         elseif refusal then
             return refusal
         end
-        if auth.name and not re_find(var.ssl_client_s_dn or "", auth.name, "jo") then
+        if auth.name and not re_find(get("ssl_client_s_dn") or "", auth.name, "jo") then
             return 403
         end
-        tell_backend(auth, var)
+        tell_backend(auth)
     end
 end
 

@@ -1,6 +1,9 @@
 -- Writes the cookie of session affinity with its attributes.
 
+local request = require "request"
+
 local concat = table.concat
+local get = request.get
 
 local _M = {}
 
@@ -23,7 +26,7 @@ end
 
 local function same_site(affinity)
     local value = affinity.samesite
-    if value == "None" and affinity.conditional_none and not takes_none(ngx.var.http_user_agent) then
+    if value == "None" and affinity.conditional_none and not takes_none(get("http_user_agent")) then
         return nil
     end
     return value
@@ -49,7 +52,7 @@ function _M.set(affinity, value, ctx)
     if affinity.max_age then
         add("Max-Age=" .. affinity.max_age)
     end
-    if affinity.secure == "yes" or (not affinity.secure and ngx.var.pass_access_scheme == "https") then
+    if affinity.secure == "yes" or (not affinity.secure and get("pass_access_scheme") == "https") then
         add("Secure")
     end
     add("HttpOnly")
@@ -57,7 +60,7 @@ function _M.set(affinity, value, ctx)
     if site then
         add("SameSite=" .. site)
     end
-    ngx.header["Set-Cookie"] = concat(parts, "; ")
+    request.answer("Set-Cookie", concat(parts, "; "))
 end
 
 return _M

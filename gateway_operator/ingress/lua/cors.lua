@@ -1,6 +1,9 @@
 -- Cross-origin requests: answers preflights, and puts the headers on the backend's answers.
 
+local request = require "request"
+
 local concat = table.concat
+local answer, get = request.answer, request.get
 
 local _M = {}
 
@@ -62,15 +65,14 @@ function _M.compile(route)
         ["Access-Control-Max-Age"] = tostring(wanted.max_age),
     }
     return function()
-        local var, header = ngx.var, ngx.header
-        local origin = allowed(var.http_origin)
+        local origin = allowed(get("http_origin"))
         if origin then
-            header["Access-Control-Allow-Origin"] = origin
+            answer("Access-Control-Allow-Origin", origin)
         end
         for name, value in pairs(fixed) do
-            header[name] = value
+            answer(name, value)
         end
-        if origin and var.request_method == "OPTIONS" then
+        if origin and get("request_method") == "OPTIONS" then
             return 204
         end
     end

@@ -7,6 +7,7 @@ local template = require "template"
 local dict = ngx.shared.gateway
 
 local _M = {}
+local LOOK_EVERY = 0.1  -- s: health checks are seconds apart
 local LEAST_SHARE = 0.02  -- of an endpoint's weight at the beginning of its slow start
 
 local function mean_speed(by_name)
@@ -30,6 +31,7 @@ local function fresh(item, former, now)
         failures = 0,
         failed_since = 0,
         rests_until = 0,
+        weight = 1,
         since = former and now or 0,  -- slow start is for those that come later
         healthy = true,
     }
@@ -38,10 +40,16 @@ end
 -- Make an upstream of its entry; `former` is the one that this worker had.
 function _M.build(entry, former, id)
     local now = ngx.now()
-    local upstream = entry
-    upstream.id = id
-    upstream.algorithm = entry.algorithm or "round_robin"
-    upstream.by_name, upstream.list, upstream.even = {}, {}, true
+    local upstream = {  -- all fields, see hosts.build
+        version = false, raw = false, id = id, algorithm = entry.algorithm or "round_robin",
+        by_name = {}, list = {}, even = true, turn = former and former.turn or math.random(0, 65535),
+        ramps_until = (former and entry.slow_start) and now + entry.slow_start or 0,
+        impaired_until = former and former.impaired_until or 0, ailing = false, down = false, looks_at = 0,
+        affinity = entry.affinity or false, health = entry.health or false, tls = entry.tls or false,
+        max_fails = entry.max_fails or false, fail_timeout = entry.fail_timeout or false,
+        slow_start = entry.slow_start or false, tag = string.format("%04x", hash.of(id) % 65536),
+        hash_key = entry.hash_by and template.compile(entry.hash_by) or false,
+    }
     for _, item in ipairs(entry.endpoints) do
         local name = item.a .. ":" .. item.p
         local endpoint = former and former.by_name[name] or fresh(item, former, now)
@@ -50,11 +58,6 @@ function _M.build(entry, former, id)
         upstream.by_name[name] = endpoint
         upstream.list[#upstream.list + 1] = endpoint
     end
-    upstream.turn = former and former.turn or math.random(0, 65535)
-    upstream.ramps_until = (former and entry.slow_start) and now + entry.slow_start or 0
-    upstream.impaired_until = former and former.impaired_until or 0
-    upstream.tag = string.format("%04x", hash.of(id) % 65536)
-    upstream.hash_key = entry.hash_by and template.compile(entry.hash_by)
     return upstream
 end
 
@@ -68,7 +71,8 @@ function _M.weight(upstream, endpoint, now)
 end
 
 -- Take over what the health checks (health.lua) found; they may run in another worker.
-local function refresh(upstream)
+local function refresh(upstream, now)
+    upstream.looks_at = now + LOOK_EVERY
     local down = dict:get("#h:" .. upstream.id) or ""
     if down ~= upstream.down then
         upstream.down, upstream.ailing = down, false
@@ -91,8 +95,8 @@ end
 
 -- The endpoints to choose from: those that are well and weren't tried; when none is, all that weren't tried, then all.
 function _M.candidates(upstream, tried, now)
-    if upstream.health then
-        refresh(upstream)
+    if upstream.health and upstream.looks_at <= now then
+        refresh(upstream, now)
     end
     if not tried and not upstream.ailing and upstream.impaired_until <= now then
         return upstream.list

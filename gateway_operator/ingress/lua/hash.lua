@@ -16,7 +16,8 @@ local SCALE = 2 ^ 32
 
 -- nginx's murmur hash of a text, 0 to 2^32 - 1: what `split_clients` uses.
 function _M.of(key)
-    return tonumber(murmur(cast(bytes, cast(text, key)), #key))
+    local number = tonumber(murmur(cast(bytes, cast(text, key)), #key))
+    return number
 end
 
 -- Mix two 32-bit numbers into one between 0 and 1 (both excluded), with shifts and sums only: this runs once for each

@@ -11,8 +11,12 @@ local _M = {}
 local TICK = 0.5
 local AT_ONCE = 64
 
+local HURRY = 1.25  -- times the usual pace, at most: what falls due all at once spreads out, and stays spread out
+
 local states = {}  -- upstream → { due, by endpoint's name: { row, down } }
 local running = false
+local raw, list = nil, {}
+local pace, last = 0, 0  -- checks of an upstream a second; when the last round began
 
 local function answers(check, endpoint, secure)
     local socket = ngx.socket.tcp()
@@ -91,7 +95,17 @@ local function check_all(upstream, state)
     publish(upstream, state)
 end
 
-local function forget(wanted)
+-- Read the list of upstreams when it changed, and forget those that left it.
+local function read_list()
+    local found = dict:get("hc")
+    if found == raw then
+        return
+    end
+    raw, list = found, cjson.decode(found or "[]") or {}
+    local wanted = {}
+    for _, id in ipairs(list) do
+        wanted[id] = true
+    end
     for id in pairs(states) do
         if not wanted[id] then
             states[id] = nil
@@ -100,24 +114,34 @@ local function forget(wanted)
     end
 end
 
-local function round()
-    store.sync()
-    local wanted, threads = {}, {}
-    for _, id in ipairs(cjson.decode(dict:get("hc") or "[]") or {}) do
-        wanted[id] = true
-        local upstream = store.upstream(id)
+-- Those whose turn it is, within what a round may begin; a state without a check is looked at again next time.
+local function due_ones(now)
+    local found, most = {}, math.max(AT_ONCE, HURRY * pace * math.min(now - last, 1))
+    pace, last = 0, now
+    for _, id in ipairs(list) do
+        local known = states[id]
+        local upstream = (not known or known.due <= now) and #found < most and store.upstream(id)
         if upstream and upstream.health then
             local state = state_of(upstream)
-            if state.due <= ngx.now() then
-                state.due = ngx.now() + upstream.health.interval
-                threads[#threads + 1] = ngx.thread.spawn(check_all, upstream, state)
-            end
+            state.due, state.interval = now + upstream.health.interval, upstream.health.interval
+            found[#found + 1] = { upstream, state }
+            known = state
         end
+        pace = pace + (known and 1 / known.interval or 0)
+    end
+    return found
+end
+
+local function round()
+    store.sync()
+    read_list()
+    local threads = {}
+    for i, item in ipairs(due_ones(ngx.now())) do
+        threads[i] = ngx.thread.spawn(check_all, item[1], item[2])
     end
     for _, thread in ipairs(threads) do
         ngx.thread.wait(thread)
     end
-    forget(wanted)
 end
 
 function _M.start()

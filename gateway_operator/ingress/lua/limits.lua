@@ -6,6 +6,7 @@
 
 local config = require "config"
 local networks = require "networks"
+local request = require "request"
 
 local max = math.max
 local dict = ngx.shared.gateway_limits
@@ -76,7 +77,7 @@ function _M.compile(route)
     local scope = route.labels[1] .. "/" .. route.labels[2] .. "/"
 
     return function(ctx)
-        local address = ngx.var.binary_remote_addr
+        local address = request.get("binary_remote_addr")
         if networks.contains(exempt, address) then
             return
         end

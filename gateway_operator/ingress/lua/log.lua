@@ -5,8 +5,10 @@ local config = require "config"
 local endpoints = require "endpoints"
 local limits = require "limits"
 local metrics = require "metrics"
+local request = require "request"
 local stash = require "stash"
 
+local get = request.get
 local match = string.match
 
 local _M = {}
@@ -22,13 +24,12 @@ local function settle(ctx)
     if not (upstream.max_fails or upstream.algorithm == "ewma") then
         return
     end
-    local var = ngx.var
-    local seconds = last(var.upstream_response_time)
+    local seconds = last(get("upstream_response_time"))
     if seconds then
         algorithms.ending(endpoint, seconds)
     end
-    local status = last(var.upstream_status)
-    if (status == 502 or status == 504) and not last(var.upstream_header_time) then
+    local status = last(get("upstream_status"))
+    if (status == 502 or status == 504) and not last(get("upstream_header_time")) then
         endpoints.failed(upstream, endpoint)
     end
 end

@@ -4,8 +4,13 @@
 -- a lock, since nothing else adds up several numbers at once.
 
 local cjson = require "cjson.safe"
+local clusters = require "cluster_metrics"
 local ffi = require "ffi"
+local request = require "request"
 
+local floor, max, min = math.floor, math.max, math.min
+local get, start_time, status = request.get, request.start_time, request.status
+local get_method, now = ngx.req.get_method, ngx.now
 local match = string.match
 local dict = ngx.shared.gateway_metrics
 
@@ -36,19 +41,53 @@ for i, histogram in ipairs(_M.HISTOGRAMS) do
 end
 _M.START, _M.CELLS = START, CELLS
 
-local METHODS = { GET = 1, HEAD = 1, POST = 1, PUT = 1, PATCH = 1, DELETE = 1, OPTIONS = 1, CONNECT = 1, TRACE = 1 }
+local METHODS = { GET = 1, HEAD = 2, POST = 3, PUT = 4, PATCH = 5, DELETE = 6, OPTIONS = 7, CONNECT = 8, TRACE = 9 }
+local OTHER, SPAN = 0, 16
 local array = ffi.typeof("double[?]")
 local pointer = ffi.typeof("const double *")
 local series, dirty, dirty_count = {}, {}, 0
 
-local function observe(cells, which, bounds, value)
-    local at = START[which]
-    cells[at] = cells[at] + value
-    local i = 1
-    while i <= #bounds and value > bounds[i] do
-        i = i + 1
+-- For each whole number up to the last bound, the bucket that it belongs to. A look into a table has no loop in it, so
+-- LuaJIT compiles the log phase as a whole.
+local function buckets(bounds, scale)
+    local last = bounds[#bounds] * scale
+    local found, bucket = ffi.new("uint8_t[?]", last + 2), 1
+    for value = 0, last + 1 do
+        while bucket <= #bounds and value > bounds[bucket] * scale + 0.5 do
+            bucket = bucket + 1
+        end
+        found[value] = bucket
     end
-    cells[at + i] = cells[at + i] + 1
+    return found, last + 1
+end
+local OF_TIME, LAST_TIME = buckets(_M.TIME, 1000)
+local OF_LENGTH, LAST_LENGTH = buckets(_M.LENGTH, 1)
+
+-- The bucket of a time, counted from 1: nginx knows milliseconds, and the clock may go back.
+function _M.time_bucket(seconds)
+    local bucket = OF_TIME[max(0, min(floor(seconds * 1000 + 0.5), LAST_TIME))]
+    return bucket
+end
+
+function _M.length_bucket(length)
+    local bucket = OF_LENGTH[min(length, LAST_LENGTH)]
+    return bucket
+end
+
+local time_bucket, length_bucket = _M.time_bucket, _M.length_bucket
+
+local function observe_time(cells, which, seconds)
+    local at = START[which]
+    cells[at] = cells[at] + seconds
+    at = at + time_bucket(seconds)
+    cells[at] = cells[at] + 1
+end
+
+local function observe_length(cells, which, length)
+    local at = START[which]
+    cells[at] = cells[at] + length
+    at = at + length_bucket(length)
+    cells[at] = cells[at] + 1
 end
 
 -- The last attempt's time, where nginx names several.
@@ -56,49 +95,69 @@ local function seconds(text)
     return text and (tonumber(text) or tonumber(match(text, "[%d.]+$")))
 end
 
-local function find(ctx, method, status)
-    local route, canary = ctx.route, ctx.canary or ""
-    local known = route.series
-    if not known then
-        known = {}
+-- The series of a route are found by numbers: no text is made for a request.
+local function known_series(route, canary)
+    local known
+    if canary then
+        route.by_canary = route.by_canary or {}
+        known = route.by_canary[canary] or {}
+        route.by_canary[canary] = known
+    else
+        known = route.series or {}
         route.series = known
     end
-    local name = canary .. method .. status
-    local found = known[name]
+    return known
+end
+
+local function make(ctx, method, status)
+    local route, l = ctx.route, ctx.route.labels
+    local name = METHODS[method] and method or "OTHER"
+    local key = cjson.encode({ l[1], l[2], l[3], ctx.canary or "", ctx.host.host, route.path, name, tostring(status) })
+    local found = series[key]
     if not found then
-        local l = route.labels
-        local key = cjson.encode({ l[1], l[2], l[3], canary, ctx.host.host, route.path, method, tostring(status) })
-        found = series[key]
-        if not found then
-            found = { key = key, cells = array(CELLS) }
-            series[key] = found
-        end
-        known[name] = found
+        found = { key = key, cells = array(CELLS), dirty = false }
+        series[key] = found
+    end
+    return found
+end
+
+local function find(ctx)
+    local method, code = get_method(), status()
+    local known = ctx.route.series
+    if ctx.canary or not known then
+        known = known_series(ctx.route, ctx.canary)
+    end
+    local number = code * SPAN + (METHODS[method] or OTHER)
+    local found = known[number]
+    if not found then
+        found = make(ctx, method, code)
+        known[number] = found
     end
     return found
 end
 
 -- In the log phase: count a request.
 function _M.count(ctx)
-    local var = ngx.var
-    local method = var.request_method
-    local item = find(ctx, METHODS[method] and method or "OTHER", ngx.status)
+    local item = find(ctx)
     if not item.dirty then
         item.dirty = true
         dirty_count = dirty_count + 1
         dirty[dirty_count] = item
     end
-    local cells, time = item.cells, _M.TIME
+    local cells = item.cells
     cells[0] = cells[0] + 1
-    observe(cells, REQUEST, time, ngx.now() - ngx.req.start_time())
-    observe(cells, RECEIVED, _M.LENGTH, tonumber(var.request_length) or 0)
-    observe(cells, SENT, _M.LENGTH, tonumber(var.bytes_sent) or 0)
+    observe_time(cells, REQUEST, now() - start_time())
+    observe_length(cells, RECEIVED, tonumber(get("request_length")) or 0)
+    observe_length(cells, SENT, tonumber(get("bytes_sent")) or 0)
+    if ctx.part then
+        clusters.count(ctx)
+    end
     if ctx.endpoint then
-        local response, header = seconds(var.upstream_response_time), seconds(var.upstream_header_time)
-        local connect = seconds(var.upstream_connect_time)
-        if response then observe(cells, RESPONSE, time, response) end
-        if header then observe(cells, HEADER, time, header) end
-        if connect then observe(cells, CONNECT, time, connect) end
+        local response, header = seconds(get("upstream_response_time")), seconds(get("upstream_header_time"))
+        local connect = seconds(get("upstream_connect_time"))
+        if response then observe_time(cells, RESPONSE, response) end
+        if header then observe_time(cells, HEADER, header) end
+        if connect then observe_time(cells, CONNECT, connect) end
     end
 end
 
@@ -154,11 +213,13 @@ function _M.tidy()
 end
 
 function _M.start()
+    clusters.start()
     assert(ngx.timer.every(EVERY, flush))
 end
 
 -- When a worker ends: what it counted since the last second.
 function _M.finish()
+    clusters.finish()
     flush(true)
 end
 

@@ -1,6 +1,7 @@
 -- The status server's `/metrics-data`: all series as JSON, in pieces, so that a scrape doesn't hold up a worker.
 
 local cjson = require "cjson.safe"
+local clusters = require "cluster_metrics"
 local ffi = require "ffi"
 local metrics = require "metrics"
 
@@ -33,7 +34,7 @@ local function one(key, raw)
     return '{"labels":' .. key .. ',"requests":' .. number(cells[0]) .. ',"histograms":{' .. concat(parts, ",") .. "}}"
 end
 
--- `labels` of a series are, in order: namespace, ingress, service, canary, host, path, method, status.
+-- `labels` of a cluster's series are: namespace, policy, host, path, cluster, class of the status. `labels` of a series are, in order: namespace, ingress, service, canary, host, path, method, status.
 function _M.run()
     ngx.header["Content-Type"] = "application/json"
     ngx.print('{"bounds":', cjson.encode({ time = metrics.TIME, length = metrics.LENGTH }), ',"series":[')
@@ -48,6 +49,12 @@ function _M.run()
         if i % PIECE == 0 then
             ngx.flush(true)
         end
+    end
+    ngx.print('],"clusters":[')
+    comma = ""
+    for key, count in clusters.each() do
+        ngx.print(comma, '{"labels":', key, ',"requests":', number(count), "}")
+        comma = ","
     end
     ngx.print("]}")
 end

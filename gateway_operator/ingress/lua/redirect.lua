@@ -1,15 +1,17 @@
 -- Answers instead of a backend: to TLS, or to where an annotation points.
 
 local config = require "config"
+local request = require "request"
 
 local byte = string.byte
+local get = request.get
 local SLASH = 47
 
 local _M = {}
 
 -- Set the Location header and return the status to end with.
 function _M.to(url, code)
-    ngx.header.Location = url
+    request.answer("Location", url)
     return code
 end
 
@@ -18,10 +20,9 @@ function _M.compile_tls(route)
         return nil
     end
     return function()
-        local var = ngx.var
-        local scheme = config.forwarded and var.pass_access_scheme or var.scheme
+        local scheme = config.forwarded and get("pass_access_scheme") or get("scheme")
         if scheme == "http" then
-            return _M.to("https://" .. var.host .. var.request_uri, config.redirect_code)
+            return _M.to("https://" .. get("host") .. get("request_uri"), config.redirect_code)
         end
     end
 end
@@ -31,11 +32,10 @@ local function absolute(url)
     if byte(url) ~= SLASH then
         return url
     end
-    local var = ngx.var
     if byte(url, 2) == SLASH then
-        return var.pass_access_scheme .. ":" .. url
+        return get("pass_access_scheme") .. ":" .. url
     end
-    return var.pass_access_scheme .. "://" .. var.best_http_host .. url
+    return get("pass_access_scheme") .. "://" .. get("best_http_host") .. url
 end
 
 function _M.compile(route)
@@ -45,7 +45,7 @@ function _M.compile(route)
     end
     return function()
         local target = absolute(wanted.url)
-        return _M.to(wanted.append and target .. ngx.var.request_uri or target, wanted.code)
+        return _M.to(wanted.append and target .. get("request_uri") or target, wanted.code)
     end
 end
 

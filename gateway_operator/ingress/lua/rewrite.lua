@@ -2,6 +2,8 @@
 --
 -- Groups hold decoded characters, so the result is escaped again: a space, `?` or line's end never gets out raw.
 
+local request = require "request"
+
 local escape = ngx.escape_uri
 local gsub = string.gsub
 local match = ngx.re.match
@@ -28,7 +30,7 @@ function _M.compile(route)
         if path:byte() ~= 47 then
             path = "/" .. path
         end
-        local args = ngx.var.args
+        local args = request.get("args")
         ctx.path = path
         ctx.uri = escape(path, WHOLE_URI) .. ((args and args ~= "") and "?" .. args or "")
     end

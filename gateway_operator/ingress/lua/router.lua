@@ -1,36 +1,52 @@
 -- Decides what happens to a request, before nginx looks for a location: host, path, policies, backend.
 --
 -- The URI becomes `/.gw/<profile>`, so nginx's own search lands in the location whose directives the route asked for,
--- and its own checks (body size) use them. Clients can't get there: whatever they ask for is overwritten here.
+-- and its own checks (body size) use them. Clients can't get there: whatever they ask for is overwritten here. Where a
+-- route asks for nothing special the URI stays, and nginx finds `location /`.
 
 local config = require "config"
 local paths = require "paths"
+local request = require "request"
+local routes = require "routes"
 local store = require "store"
 local stash = require "stash"
 
-local byte, find_text = string.byte, string.find
+local byte, sub = string.byte, string.sub
+local context, get, set = request.context, request.get, request.set
 local exit, sleep = ngx.exit, ngx.sleep
 local http_version = ngx.req.http_version
 local is_internal, set_uri = ngx.req.is_internal, ngx.req.set_uri
 
 local _M = {}
-local DOT = 46
+local DOT, OURS = 46, "/.gw/"
 local PAUSE, PAUSES = 0.01, 200  -- how long a worker waits for data that fits its profiles: 2 s
 
+-- Return the host and the route of a request; with false when this worker can't serve it (yet).
+local function look(name, path)
+    store.sync()
+    local host = store.host(name)
+    if not host then
+        return nil
+    end
+    local route = paths.match(host, path)
+    if not route then
+        return host
+    end
+    local known = not route.profile or config.profiles[route.profile]
+    if known and (not route.upstream or store.upstream(route.upstream)) then
+        return host, route
+    end
+    return host, false
+end
+
 -- A new worker may be ahead of the data by a few milliseconds (its profile went, the data follows), so it waits a little.
-local function find(name, path)
+local function wait(name, path)
     for _ = 1, PAUSES do
-        store.sync()
-        local host = store.host(name)
-        if not host then
-            return nil
-        end
-        local route = paths.match(host, path)
-        local known = not route or not route.profile or config.profiles[route.profile]
-        if known and (not route or not route.upstream or store.upstream(route.upstream)) then
+        sleep(PAUSE)
+        local host, route = look(name, path)
+        if route ~= false then
             return host, route
         end
-        sleep(PAUSE)
     end
 end
 
@@ -43,61 +59,80 @@ local function fail(ctx, status)
     return exit(status)
 end
 
-local function note(var, route)
-    local names, values = config.log, route.log
-    for i = 1, #names do
-        var[names[i]] = values[i]
-    end
-end
-
 -- What the location of an error page tells the backend that answers it.
-local function prepare_errors(var, route)
+local function prepare_errors(route)
     local labels = route.labels
-    var.gw_error_upstream = route.error
-    var.gw_namespace, var.gw_ingress, var.gw_service, var.gw_port = labels[1], labels[2], labels[3], labels[4]
+    set("gw_error_upstream", route.error)
+    set("gw_namespace", labels[1])
+    set("gw_ingress", labels[2])
+    set("gw_service", labels[3])
+    set("gw_port", labels[4])
 end
 
-function _M.route()
-    local var = ngx.var
-    local path = var.uri
-    if byte(path, 2) == DOT and find_text(path, "/.gw/", 1, true) == 1 and is_internal() then
-        return  -- an error page, or the subrequest of an authentication
+-- What all phases know of a request: eight fields that are there from the start (see hosts.build), and whatever a policy
+-- adds; a larger table would cost every request the double.
+local function begin(host, route, path)
+    local ctx = {
+        host = host, route = route, path = path, upstream = route.upstream, location = route.location,
+        balanced = false, endpoint = false, canary = false,
+    }
+    if context(ctx) ~= ctx then
+        ngx.ctx = ctx
     end
-    local host, route = find(var.host, path)
-    if store.draining and http_version() < 2 then
-        ngx.header["Connection"] = "close"
-    end
-    if not route then
-        return exit(host and 404 or 503)
-    end
-    local ctx = { host = host, route = route, path = path, upstream = route.upstream, location = route.location }
-    ngx.ctx = ctx
-    note(var, route)
-    if route.error then
-        prepare_errors(var, route)
-    end
-    if route.jumps then
-        stash.put(ctx)
-    end
-    local checks = route.checks
-    for i = 1, #checks do
-        local status = checks[i](ctx)
-        if status then
-            return fail(ctx, status)
-        end
-    end
-    if not ctx.upstream then
-        return fail(ctx, route.status or 503)
+    return ctx
+end
+
+-- Lead nginx to the route's place. The plain one is where it goes by itself, unless the path is one of ours.
+local function go(ctx)
+    local route, path = ctx.route, ctx.path
+    if route.plain and not ctx.uri and ctx.location == route.location and sub(path, 1, 5) ~= OURS then
+        return
     end
     if ctx.uri then
-        var.gw_uri = ctx.uri
+        set("gw_uri", ctx.uri)
     end
     set_uri(ctx.location, false)
 end
 
+function _M.route()
+    local path = get("uri")
+    if byte(path, 2) == DOT and sub(path, 1, 5) == OURS and is_internal() then
+        return  -- an error page, or the subrequest of an authentication
+    end
+    local name = get("host")
+    local host, route = look(name, path)
+    if route == false then
+        host, route = wait(name, path)
+    end
+    if store.draining and http_version() < 2 then
+        request.answer("Connection", "close")
+    end
+    if not route then
+        return exit(host and 404 or 503)
+    end
+    local ctx = begin(host, route, path)
+    if routes.note then
+        routes.note(route)
+    end
+    if route.error then
+        prepare_errors(route)
+    end
+    if route.jumps then
+        stash.put(ctx)
+    end
+    local status = route.check and route.check(ctx)
+    if status then
+        return fail(ctx, status)
+    end
+    if not ctx.upstream then
+        return fail(ctx, route.status)
+    end
+    return go(ctx)
+end
+
 -- gRPC is forwarded by nginx's own path, so it gets it back once the location is found.
 function _M.restore()
-    set_uri(ngx.ctx.path, false, true)
+    set_uri(context().path, false, true)
 end
 
 return _M

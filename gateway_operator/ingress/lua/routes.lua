@@ -9,7 +9,11 @@ local cors = require "cors"
 local headers = require "headers"
 local limits = require "limits"
 local redirect = require "redirect"
+local request = require "request"
 local rewrite = require "rewrite"
+local split = require "split"
+
+local set = request.set
 
 local _M = {}
 
@@ -25,6 +29,7 @@ local ORDER = {
     client_auth.compile,
     headers.compile,
     canary.compile,
+    split.compile,
     rewrite.compile,
 }
 
@@ -41,30 +46,70 @@ local LOG = {
 }
 
 -- Only the variables that the log format prints are written: each one costs every request.
-local function log_variables(route)
+local function log_values(route)
     local values = {}
     for i, name in ipairs(config.log) do
         values[i] = LOG[name](route)
     end
-    route.log = values
+    return values
 end
 
+local function after(first, second)
+    return second and function(ctx)
+        return first(ctx) or second(ctx)
+    end or first
+end
+
+-- All checks of a route as one function; false when there are none.
+local function chain(route, host)
+    local found = false
+    for i = #ORDER, 1, -1 do
+        local check = ORDER[i](route, host)
+        found = check and after(check, found) or found
+    end
+    return found
+end
+
+local function codes_of(route)
+    local codes = {}
+    for _, code in ipairs(route.codes or {}) do
+        codes[tonumber(code)] = true
+    end
+    return codes
+end
+
+-- Return what requests need of a route's entry. Where its place is the one that nginx finds by itself (`location /`), the
+-- URI can stay as it is.
 function _M.prepare(route, host)
-    local checks = {}
-    for _, compile in ipairs(ORDER) do
-        checks[#checks + 1] = compile(route, host)
-    end
-    route.checks = checks
-    route.location = "/.gw/" .. (route.profile or "none")
-    route.tries = route.tries or config.tries
-    log_variables(route)
-    if route.codes then
-        local codes = {}
-        for _, code in ipairs(route.codes) do
-            codes[tonumber(code)] = true
+    local profile = route.profile or "none"
+    return {
+        path = route.path, exact = route.exact or false, regex = route.regex or false, pattern = false,
+        profile = route.profile or false, location = "/.gw/" .. profile,
+        plain = profile == config.plain and not route.host, check = chain(route, host),
+        upstream = route.upstream or false, split = route.split or false, status = route.status or 503,
+        labels = route.labels, log = log_values(route), series = false, by_canary = false,
+        tries = route.tries or config.tries, timeouts = route.timeouts or false,
+        error = route.error or false, codes = codes_of(route), jumps = route.jumps or false,
+        canaries = route.canaries or false,
+    }
+end
+
+-- Write the log's variables of a route; false where the log format prints none.
+local function writer()
+    local found = false
+    for i = #config.log, 1, -1 do
+        local name, rest = config.log[i], found
+        found = function(route)
+            set(name, route.log[i])
+            return rest and rest(route)
         end
-        route.codes = codes
     end
+    return found
+end
+
+-- Called once the settings are known.
+function _M.open()
+    _M.note = writer()
 end
 
 return _M

@@ -3,6 +3,9 @@
 -- A variable survives them, so it holds the number under which the context lies here until the log phase.
 
 local config = require "config"
+local request = require "request"
+
+local context, get = request.context, request.get
 
 local _M = {}
 local kept, last = {}, 0
@@ -11,18 +14,18 @@ function _M.put(ctx)
     if config.observe then
         last = last + 1
         kept[last] = ctx
-        ngx.var.gw_stash = last
+        request.set("gw_stash", tostring(last))
     end
 end
 
 -- Return the context of a request in the log phase, and forget it.
 function _M.take()
-    local ctx = ngx.ctx
+    local ctx = context()
     local route = ctx.route
     if route and not route.jumps then
         return ctx
     end
-    local key = ngx.var.gw_stash
+    local key = get("gw_stash")
     if key and key ~= "" then
         key = tonumber(key)
         ctx = kept[key] or ctx

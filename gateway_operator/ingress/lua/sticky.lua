@@ -6,6 +6,7 @@
 
 local algorithms = require "algorithms"
 local cookies = require "cookies"
+local request = require "request"
 local store = require "store"
 
 local format, match = string.format, string.match
@@ -15,7 +16,7 @@ local _M = {}
 local DRAWS = 64  -- to find a key that leads to a given endpoint
 
 local function read(affinity)
-    local value = ngx.var["cookie_" .. affinity.cookie]
+    local value = request.get("cookie_" .. affinity.cookie)
     if value then
         return match(value, "^(%x+)%.(%x%x%x%x)%.?(%x*)$")
     end

@@ -4,12 +4,16 @@
 -- data's version (`#v`) moved. A cache has two generations of tables: when the young one is full it becomes the old one,
 -- so what nobody asks for any more is forgotten without a list of ages.
 
+local request = require "request"
+
 local dict = ngx.shared.gateway
+local read_version = request.reader(dict, "#v")
 local find, sub = string.find, string.sub
+local now = ngx.now
 
 local _M = {}
 local GENERATION = 16384
-local version
+local version, synced
 
 -- `build(decoded, former, key)` makes an item of an entry; nil keeps the former one (see hosts.build).
 local function cache(prefix, decode, build)
@@ -52,10 +56,11 @@ end
 local host
 
 -- Say how entries are read; done at the start, since hosts and endpoints need this module themselves.
-function _M.open(hosts, endpoints, certificates)
+function _M.open(hosts, endpoints, certificates, splits)
     local decode = require("cjson.safe").decode
     host = cache("h:", decode, hosts.build)
     _M.upstream = cache("u:", decode, endpoints.build)
+    _M.split = cache("s:", decode, splits.build)
     _M.certificate = cache("c:", certificates.parse_pair, certificates.keep)
     _M.authority = cache("a:", certificates.parse_authority, certificates.keep)
 end
@@ -64,9 +69,17 @@ end
 -- about to end (update.drain).
 function _M.sync()
     local flags
-    version, flags = dict:get("#v")
+    version, flags = read_version()
     _M.draining = flags == 1
+    synced = now()
     return version
+end
+
+-- The same for a later phase: what was found in this very millisecond is new enough.
+function _M.follow()
+    if synced ~= now() then
+        _M.sync()
+    end
 end
 
 -- The entry of a host name: its own, that of `*.` and the rest behind the first label, or the default's.

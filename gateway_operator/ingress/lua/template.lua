@@ -1,5 +1,7 @@
 -- Texts with variables of nginx in them, as `${name}`: split once, then joined for each request.
 
+local request = require "request"
+
 local concat = table.concat
 local gmatch, sub = string.gmatch, string.sub
 
@@ -12,9 +14,9 @@ local function value(name, ctx)
     elseif name == "server_name" then
         return ctx.host.host
     elseif name == "escaped_request_uri" then
-        return ngx.escape_uri(ngx.var.request_uri)
+        return ngx.escape_uri(request.get("request_uri"))
     end
-    return ngx.var[name] or ""
+    return request.get(name) or ""
 end
 
 -- Return a function that gives the text for a request's context.

@@ -6,25 +6,26 @@ search then meets the location of the route's profile. See docs/spec/dynamic.md.
 
 from __future__ import annotations
 
-import functools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from gateway_operator.ingress.plan import Plan, Server
+from gateway_operator.ingress.plan import Plan
 from gateway_operator.ingress.render import values as v
 from gateway_operator.ingress.render.common import Rendered, http_context, print_template, version_file
-from gateway_operator.ingress.render.dynamic_data import (
-    HostEntry,
-    dump,
-    host_entry,
-    pair_entry,
-    seconds,
-    upstream_entry,
+from gateway_operator.ingress.render.dynamic_data import seconds
+from gateway_operator.ingress.render.dynamic_kept import Cache, Outline, refuses, with_revocation
+from gateway_operator.ingress.render.dynamic_locations import (
+    HOST,
+    lua,
+    lua_block,
+    place_text,
+    plain_location,
+    pool_text,
+    shared_pools,
 )
-from gateway_operator.ingress.render.dynamic_locations import HOST, lua, lua_block, place_text, pool_text, shared_pools
-from gateway_operator.ingress.render.dynamic_places import Place
+from gateway_operator.ingress.render.dynamic_places import PLAIN, Place
 from gateway_operator.ingress.render.headers import request_headers
 from gateway_operator.ingress.render.http_level import is_blocking
 from gateway_operator.ingress.render.static import listens
@@ -43,115 +44,41 @@ _WRITTEN = (
 )  # fmt: skip
 _SHARED = ("lua/5.1", "luajit-2.1")  # where Debian has the Lua files of others
 _ARCH = "x86_64-linux-gnu"
-T = TypeVar("T")
-
-
-class Cache:
-    """Keeps what was made of a server, an upstream or a certificate, so that a rendering costs what has changed.
-
-    Values are kept by key as long as each rendering asks for them, and made again when their source isn't equal to the
-    one before; the planner hands out the same objects for what didn't change, so comparing costs next to nothing.
-    """
-
-    def __init__(self) -> None:
-        self._old: dict[str, tuple[Any, Any]] = {}
-        self._new: dict[str, tuple[Any, Any]] = {}
-
-    def begin(self) -> None:
-        """Start a rendering: what the last one didn't ask for is forgotten."""
-        self._old, self._new = self._new, {}
-
-    def get(self, key: str, source: object, make: Callable[[], T]) -> T:
-        """Return what was made of an equal source, or make it."""
-        known = self._old.get(key)
-        if known is None or (known[0] is not source and known[0] != source):
-            known = (source, make())
-        self._new[key] = known
-        found: T = known[1]
-        return found
 
 
 def render(plan: Plan, cache: Cache | None = None) -> Rendered:
     """Print the plan; a cache that is passed again makes the next rendering cheap."""
     cache = cache or Cache()
-    cache.begin()
-    refused = _with_revocation(plan)
-    entries = {server.id: _entry(cache, server, refused) for server in plan.servers}
-    owned: dict[str, tuple[Place, str]] = {}
-    for found in entries.values():
-        for identity, item in found.places.items():
-            owned.setdefault(identity, item)
-    places = [owned[identity][0] for identity in sorted(owned)]
-    data, needs = _data(plan, cache, entries)
-    files = _files(plan, places, entries)
-    owners = {name: ((1, owner),) for place, owner in owned.values() for name in (place.file, place.pool_file)}
-    return Rendered(files, owners, data, needs)
+    cache.take(plan)
+    return Rendered(cache.files(plan, _files), cache.owners(), cache.data.now(), cache.needs.now())
 
 
 def unsupported(plan: Plan) -> list[tuple[str, str]]:
     """Return the owner's id and the feature, with what holds instead, for everything that is left out; sorted."""
-    refused = _with_revocation(plan)
+    refused = with_revocation(plan)
+    if not refused:
+        return []
     text = "auth-tls-secret with ca.crl: revocation lists can't be checked, so every request of the host is refused"
-    found = {(server.tls_owner, text) for server in plan.servers if _refuses(server, refused)}
+    found = {(server.tls_owner, text) for server in plan.servers if refuses(server, refused)}
     return sorted(found)
-
-
-def _with_revocation(plan: Plan) -> frozenset[str]:
-    return frozenset(item.id for item in plan.authorities if b"X509 CRL" in item.pem)
-
-
-def _refuses(server: Server, refused: frozenset[str]) -> bool:
-    return server.client_auth is not None and server.client_auth.authority in refused
-
-
-def _entry(cache: Cache, server: Server, refused: frozenset[str]) -> HostEntry:
-    refuse = _refuses(server, refused)
-    return cache.get(f"h:{server.host}", (server, refuse), lambda: host_entry(server, refuse_clients=refuse))
-
-
-# --- data
-
-
-def _data(
-    plan: Plan, cache: Cache, entries: Mapping[str, HostEntry]
-) -> tuple[dict[str, bytes], dict[str, frozenset[str]]]:
-    tls = frozenset().union(*(item.tls_upstreams for item in entries.values()))
-    data: dict[str, bytes] = {}
-    for upstream in plan.upstreams:
-        secure = upstream.id in tls
-        data[f"u:{upstream.id}"] = cache.get(
-            f"u:{upstream.id}", (upstream, secure), functools.partial(upstream_entry, upstream, tls=secure)
-        )
-    data |= {f"c:{item.id}": pair_entry(item) for item in plan.certificates}
-    data |= {f"a:{item.id}": item.pem for item in plan.authorities}
-    data["hc"] = dump([item.id for item in plan.upstreams if item.balancing.health_check])
-    needs: dict[str, frozenset[str]] = {}
-    for server in plan.servers:
-        found = entries[server.id]
-        for name in (server.host, *server.aliases):
-            data[f"h:{name}"] = found.text
-            needs[f"h:{name}"] = found.files
-    return data, needs
 
 
 # --- files
 
 
-def _files(plan: Plan, places: Sequence[Place], entries: Mapping[str, HostEntry]) -> dict[str, bytes]:
+def _files(outline: Outline) -> dict[str, bytes]:
+    plan, places = outline.plan, outline.places
     files = {f"passwords/{item.id}": item.lines for item in plan.password_files}
-    pairs = {plan.default_certificate} | {place.profile.tls.pair for place in places if place.profile.tls}
-    authorities = {place.profile.tls.authority for place in places if place.profile.tls}
-    files |= {f"certs/{item.id}.pem": item.pem for item in plan.certificates if item.id in pairs}
-    files |= {f"ca/{item.id}.pem": item.pem for item in plan.authorities if item.id in authorities}
+    files |= {f"certs/{item.id}.pem": item.pem for item in plan.certificates}
+    files |= {f"ca/{item.id}.pem": item.pem for item in plan.authorities}
     for place in places:
         files[place.file] = place_text(plan.settings, place)
         files[place.pool_file] = pool_text(plan.settings, place)
     stream = stream_text(plan)
     if stream:
         files["stream.conf"] = stream
-    observed = any(item.observed for item in entries.values())
     common = http_context(plan)
-    context = common | _context(plan, places, observed=observed) | {"stream": bool(stream)}
+    context = common | _context(plan, places, observed=outline.observed) | {"stream": bool(stream)}
     context["modules"] = [*common["modules"], *_modules(plan)]
     files["nginx.conf"] = print_template("dynamic/nginx.conf.j2", context)
     return files
@@ -178,6 +105,7 @@ def _context(plan: Plan, places: Sequence[Place], *, observed: bool) -> dict[str
         "handshake": lua_block("ssl_certificate", lua("handshake", "run")),
         "log": lua_block("log", lua("log", "run")) if observe else None,
         "metrics": plan.metrics,
+        "plain": plain_location(s),
     }
 
 
@@ -228,6 +156,8 @@ def _settings_literal(plan: Plan, places: Sequence[Place], *, observe: bool) -> 
         "observe": observe,
         "snapshot": f"{plan.machine.run_dir}/data.snapshot",
         "profiles": {place.id: True for place in places},
+        "plain": PLAIN.id,
+        "cluster": True if "gateway_cluster" in used else None,
     }
     text = json.dumps({key: value for key, value in values.items() if value is not None}, sort_keys=True)
     if "]==]" in text or not text.isascii():

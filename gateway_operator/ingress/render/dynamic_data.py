@@ -21,6 +21,8 @@ from gateway_operator.ingress.render.values import address
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
 
 @dataclass(frozen=True)
 class HostEntry:
@@ -37,10 +39,13 @@ def host_entry(server: Server, *, refuse_clients: bool = False) -> HostEntry:
     """Return the entry of a host, a function of nothing else; `refuse_clients` when certificates can't be judged."""
     places: dict[str, tuple[Place, str]] = {}
     tls: set[str] = set()
+    routes = []
     for route in server.routes:
-        for place in (place_of(route), open_place(route)):
-            if place is not None:
-                places.setdefault(place.id, (place, route.owner))
+        place, opened = place_of(route), open_place(route)
+        routes.append(_route(route, place, opened))
+        for item in (place, opened):
+            if item is not None:
+                places.setdefault(item.id, (item, route.owner))
         if is_tls(route.profile):
             tls |= {item for item in (route.upstream, *(c.upstream for c in route.settings.canaries)) if item}
     entry = {
@@ -48,7 +53,7 @@ def host_entry(server: Server, *, refuse_clients: bool = False) -> HostEntry:
         "cert": server.certificate,
         "hsts": server.tls,
         "client": _client(server.client_auth, refuse=refuse_clients),
-        "routes": [_route(route) for route in server.routes],
+        "routes": routes,
     }
     files = {place.file for place, _ in places.values()}
     files |= {f"passwords/{route.settings.basic_auth.file}" for route in server.routes if route.settings.basic_auth}
@@ -70,8 +75,7 @@ def _client(auth: ClientAuth | None, *, refuse: bool) -> dict[str, Any] | None:
     }
 
 
-def _route(route: Route) -> dict[str, Any]:
-    place, opened = place_of(route), open_place(route)
+def _route(route: Route, place: Place, opened: Place | None) -> dict[str, Any]:
     labels = route.labels
     found: dict[str, Any] = {
         "path": route.path,
@@ -80,7 +84,8 @@ def _route(route: Route) -> dict[str, Any]:
         "profile": place.id,
         "open": opened.id if opened else None,
         "upstream": route.upstream,
-        "status": None if route.upstream else route.status,
+        "split": route.split,
+        "status": None if route.upstream or route.split else route.status,
         "labels": [labels.namespace, labels.ingress, labels.service, labels.port],
         "tries": route.profile.next_upstream_tries,
         "grpc": family(route.profile) == "grpc",
@@ -227,21 +232,19 @@ def seconds(text: str) -> float:
 
 def dump(value: Any) -> bytes:
     """Return JSON of one form; what is None, False or empty is left out, since Lua takes it for nothing anyway."""
-    return json.dumps(_pruned(value), separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+    return _ENCODER.encode(_pruned(value)).encode()
 
 
 def _pruned(value: Any) -> Any:
     if isinstance(value, dict):
-        items = {key: _pruned(item) for key, item in value.items()}
-        return {
-            key: item
-            for key, item in items.items()
-            if item is not None and item is not False and item not in ((), [], {})
-        }
+        found = {}
+        for key, item in value.items():
+            if item is None or item is False:
+                continue
+            kept = _pruned(item) if isinstance(item, dict | list | tuple) else item
+            if kept or not isinstance(kept, dict | list):
+                found[key] = kept
+        return found
     if isinstance(value, list | tuple):
         return [_pruned(item) for item in value]
     return value
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or value is False or value in ([], {})

@@ -27,6 +27,15 @@ def place_text(settings: Settings, place: Place) -> bytes:
     return _text([block("location", [word("="), _name(place)], _body(settings, place)), *_inner(settings, place)])
 
 
+def plain_location(settings: Settings) -> v.Typed:
+    """Return the location where nginx goes by itself, for routes that ask for nothing special.
+
+    It is what `PLAIN` says, with the client's own URI: no variable has to be evaluated to know where a request goes.
+    """
+    lines = [*request_headers(settings), directive("proxy_pass", word("http://gw_plain"))]
+    return block("location", [word("/")], lines)
+
+
 def pool_text(settings: Settings, place: Place) -> bytes:
     """Return the upstream blocks that only this place uses."""
     profile, found = place.profile, []
@@ -159,7 +168,9 @@ def _auth_lines(settings: Settings, place: Place, auth: ExternalAuth) -> Iterato
         yield directive(
             "auth_request_set", word(f"$gw_answer_{i}"), v.Typed(f"$upstream_{v.request_header(name).text[1:]}")
         )
-    yield from answer_headers(settings, strict=False, more=[("Set-Cookie", word("$gw_auth_cookie"))])
+    cookie = [("Set-Cookie", word("$gw_auth_cookie"))]
+    more, of_good = (cookie, []) if auth.always_set_cookie else ([], cookie)
+    yield from answer_headers(settings, strict=False, more=more, of_good=of_good)
 
 
 def _auth_location(settings: Settings, place: Place, auth: ExternalAuth) -> Iterator[v.Typed]:

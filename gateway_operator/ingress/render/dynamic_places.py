@@ -38,6 +38,9 @@ class Place:
         return f"pools/{self.id}.conf"
 
 
+PLAIN = Place(Profile())  # what `location /` is, too
+
+
 @lru_cache(maxsize=1024)
 def _identity(place: Place) -> str:
     return stable_id("place", repr(place))

@@ -36,18 +36,22 @@ def _fits(prefix: str, name: str) -> bool:
 
 
 def _standard(settings: Settings, prefix: str, host: v.Typed | None) -> list[Header]:
-    headers = [("Host", host or word("$best_http_host"))]
+    # what nobody may forward is nginx's own: each of these maps would cost every request a look-up
+    trusting = settings.use_forwarded_headers
+    own_host = word("$best_http_host" if trusting else "$this_host")
+    scheme = word("$pass_access_scheme" if trusting else "$scheme")
+    headers = [("Host", host or own_host)]
     if prefix == "proxy":  # HTTP/2 to a gRPC backend must not have them
         headers += [("Upgrade", word("$http_upgrade")), ("Connection", word("$connection_upgrade"))]
     headers += [
         ("X-Request-ID", word("$req_id")),
         ("X-Real-IP", word("$remote_addr")),
-        ("X-Forwarded-For", word("$pass_forwarded_for")),
-        ("X-Forwarded-Host", word("$best_http_host")),
+        ("X-Forwarded-For", word("$pass_forwarded_for" if trusting else "$remote_addr")),
+        ("X-Forwarded-Host", own_host),
         ("X-Forwarded-Port", word("$pass_port")),
-        ("X-Forwarded-Proto", word("$pass_access_scheme")),
-        ("X-Forwarded-Scheme", word("$pass_access_scheme")),
-        ("X-Scheme", word("$pass_access_scheme")),
+        ("X-Forwarded-Proto", scheme),
+        ("X-Forwarded-Scheme", scheme),
+        ("X-Scheme", scheme),
         ("X-Original-Forwarded-For", v.request_header(settings.forwarded_for_header)),
         ("Proxy", v.literal("")),
     ]
@@ -80,13 +84,16 @@ def hidden_headers(settings: Settings, *, prefix: str = "proxy", more: Sequence[
     return [directive(f"{prefix}_hide_header", v.header(names[key])) for key in sorted(names) if _fits(prefix, key)]
 
 
-def answer_headers(settings: Settings, *, strict: bool, more: Iterable[Header] = ()) -> list[v.Typed]:
+def answer_headers(
+    settings: Settings, *, strict: bool, more: Iterable[Header] = (), of_good: Iterable[Header] = ()
+) -> list[v.Typed]:
     """Return the headers that answers get; `strict` adds Strict-Transport-Security, `more` the route's own.
 
-    A value that is empty when the answer is made leaves its header out.
+    `of_good` are for answers that aren't errors. A value that is empty when the answer is made leaves its header out.
     """
     found: list[Header] = []
     if strict:
         found.append(("Strict-Transport-Security", word("$strict_transport_security")))
     found += [(name, v.literal(text)) for name, text in settings.add_headers]
-    return [directive("add_header", v.header(name), value, word("always")) for name, value in (*found, *more)]
+    lines = [directive("add_header", v.header(name), value, word("always")) for name, value in (*found, *more)]
+    return lines + [directive("add_header", v.header(name), value) for name, value in of_good]

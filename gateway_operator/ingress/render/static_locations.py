@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from gateway_operator.ingress.plan import Labels, Route, Server
-from gateway_operator.ingress.render import static_auth, static_policies
+from gateway_operator.ingress.render import static_auth, static_policies, static_splits
 from gateway_operator.ingress.render import values as v
 from gateway_operator.ingress.render.headers import (
     Header,
@@ -40,6 +40,7 @@ def locations(shared: Shared, server: Server) -> Iterator[tuple[str, v.Typed]]:
         if route not in bodies:
             bodies[route] = list(_body(shared, server, route))
             for location in (
+                *_spare_location(shared, server, route),
                 *static_auth.auth_locations(shared, inner, route),
                 *static_auth.error_locations(shared, inner, route),
             ):
@@ -49,7 +50,7 @@ def locations(shared: Shared, server: Server) -> Iterator[tuple[str, v.Typed]]:
 
 def _effective(route: Route) -> Route:
     """Leave out what a route that answers by itself never gets to."""
-    if route.upstream is not None and route.settings.redirect is None:
+    if (route.upstream or route.split) and route.settings.redirect is None:
         return route
     return replace(route, profile=replace(route.profile, external_auth=None))
 
@@ -106,13 +107,14 @@ def _body(shared: Shared, server: Server, route: Route) -> Iterator[v.Typed]:
     yield from static_policies.before(shared, server, route)
     yield from _answer_headers(shared, server, route)
     yield from static_auth.error_lines(route)
-    if route.upstream is None or route.settings.redirect is not None:
+    chosen = static_splits.choose(shared, route) if route.split else None
+    if (route.upstream is None and chosen is None) or route.settings.redirect is not None:
         if not route.profile.access_log:
             yield directive("access_log", word("off"))
         if route.settings.redirect is None:
             yield directive("return", v.integer(route.status))
         return
-    where, sets = target(shared, route, server.host)
+    where, sets = (chosen.target, list(chosen.lines)) if chosen else target(shared, route, server.host)
     yield from sets
     yield from static_policies.rewrite(route)
     if route.settings.limits:
@@ -120,10 +122,24 @@ def _body(shared: Shared, server: Server, route: Route) -> Iterator[v.Typed]:
     yield from static_policies.access(route)
     if route.profile.external_auth:
         yield from static_auth.auth_lines(route.profile.external_auth)
+    if chosen:
+        yield from static_splits.hand_over(route, chosen)
+    yield from _forward(shared, server, route, where)
+
+
+def _forward(shared: Shared, server: Server, route: Route, where: v.Typed) -> Iterator[v.Typed]:
+    """Print what sends requests to a backend."""
     yield from profile_lines(shared.plan.settings, route.profile)
     yield from _timeouts(route)
     yield from _request_headers(shared, server, route)
     yield directive(f"{family(route.profile)}_pass", v.joined(word(f"{_scheme(route)}://"), where))
+
+
+def _spare_location(shared: Shared, server: Server, route: Route) -> Iterator[v.Typed]:
+    chosen = static_splits.choose(shared, route) if route.split and route.settings.redirect is None else None
+    if chosen and chosen.spare:
+        body = [*_answer_headers(shared, server, route), *_forward(shared, server, route, chosen.spare)]
+        yield from static_splits.spare_location(shared, route, chosen, body)
 
 
 def _scheme(route: Route) -> str:
@@ -145,6 +161,9 @@ def _answer_headers(shared: Shared, server: Server, route: Route) -> list[v.Type
     if s.cors:
         own += static_policies.cors_headers(shared, s.cors)
     hidden = [name for name, _ in own if name != "Vary"]
+    if route.split:
+        chosen = static_splits.choose(shared, route)
+        own += chosen.headers if chosen else static_splits.retry_after(shared, route)
     if route.profile.cors:
         hidden += [name for name in CORS_HEADERS if name not in hidden]
     upstream = shared.upstreams.get(route.upstream or "")
@@ -152,9 +171,10 @@ def _answer_headers(shared: Shared, server: Server, route: Route) -> list[v.Type
     cookie = shared.new_cookie(affinity, "/" if route.regex else route.path) if affinity else None
     if cookie is not None:
         own.append(("Set-Cookie", cookie))
-    if route.profile.external_auth:
-        own.append(("Set-Cookie", word("$auth_cookie")))
-    lines = answer_headers(plan.settings, strict=plan.settings.hsts and server.tls, more=own) if own else []
+    strict, auth = plan.settings.hsts and server.tls, route.profile.external_auth
+    given = [("Set-Cookie", word("$auth_cookie"))] if auth else []
+    more, of_good = ([*own, *given], []) if auth and auth.always_set_cookie else (own, given)
+    lines = answer_headers(plan.settings, strict=strict, more=more, of_good=of_good) if own or given else []
     return [*lines, *hidden_headers(plan.settings, prefix=family(route.profile), more=hidden)] if hidden else lines
 
 

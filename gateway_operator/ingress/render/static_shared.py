@@ -30,6 +30,7 @@ class Shared:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.upstreams = {item.id: item for item in plan.upstreams}
+        self.splits = {item.id: item for item in plan.splits}
         self._blocks: dict[str, tuple[v.Typed, ...]] = {}
         self._variants: dict[str, str] = {}
 
@@ -70,7 +71,7 @@ class Shared:
         for item in upstream.endpoints:
             weight = [] if item.weight == 1 else [word(f"weight={item.weight}" if item.weight else "down")]
             lines.append(directive("server", v.address(item.address, item.port), *weight, *tail))
-        if s.upstream_keepalive_connections:
+        if s.upstream_keepalive_connections and not upstream.member:  # kept ones would hang where a network is cut
             lines += [
                 directive("keepalive", v.integer(s.upstream_keepalive_connections)),
                 directive("keepalive_timeout", v.duration(s.upstream_keepalive_timeout)),
@@ -107,12 +108,13 @@ class Shared:
             return None
         identity = stable_id("cookie", repr(affinity), path)
         name = word(f"$new_cookie_{identity}")
-        value = v.joined(v.ident(affinity.cookie), word("=$request_id"), *self._attributes(affinity, path))
+        value = v.joined(v.ident(affinity.cookie), word("=$request_id"), *self.attributes(affinity, path))
         lines = [entry(word("default"), v.literal("")), entry(v.literal(""), value)]
         self.once(f"cookie {identity}", lambda: [block("map", [v.cookie(affinity.cookie), name], lines)])
         return name
 
-    def _attributes(self, affinity: Affinity, path: str) -> list[v.Typed]:
+    def attributes(self, affinity: Affinity, path: str) -> list[v.Typed]:
+        """Return what stands behind a cookie's value."""
         parts = [v.literal(f"; Path={affinity.path or path}")]
         age = affinity.max_age if affinity.max_age is not None else affinity.expires
         if age is not None:

@@ -30,3 +30,13 @@ assert(at(host, "") == nil)
 host = entry(root, exact, { path = "/shop(/|$)(.*)", regex = true, name = "regex" }, { path = "/[a-z]+", regex = true, name = "second" })
 assert(at(host, "/shop") == "exact" and at(host, "/SHOP/x") == "regex" and at(host, "/other") == "second")
 assert(at(host, "/1/shop") == "root")
+
+-- As many lengths as you like: few are looked for one by one, many by the path's segments.
+local routes, path = { root }, ""
+for i = 1, 20 do
+    path = path .. "/" .. ("s"):rep(i)
+    routes[#routes + 1] = { path = path, name = i }
+    local deep = entry(unpack(routes))
+    assert(at(deep, path) == i and at(deep, path .. "/x") == i and at(deep, path .. "x") == (i > 1 and i - 1 or "root"))
+    assert(at(deep, "/other/x") == "root")
+end

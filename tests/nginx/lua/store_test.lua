@@ -5,7 +5,7 @@ local config = require "config"
 local store = require "store"
 
 local dict = ngx.shared.gateway
-store.open(require "hosts", require "endpoints", require "certificates")
+store.open(require "hosts", require "endpoints", require "certificates", require "split")
 config.profiles, config.log, config.tries = { one = true }, {}, 3
 
 local function set(host, profile)

@@ -19,13 +19,16 @@ from gateway_operator.clusters.mirror import (
 )
 from gateway_operator.clusters.policies import Port, Service
 from gateway_operator.clusters.store import Address
+from gateway_operator.traffic.config import TOTAL_ANNOTATION
 
 TEA = Service("shop", "tea", Port(number=80))
 
 
-def want(addresses: tuple[Address, ...] | None, *, cluster: str = "wuhan", expired: bool = False) -> Want:
+def want(
+    addresses: tuple[Address, ...] | None, *, cluster: str = "wuhan", expired: bool = False, total: int = 0
+) -> Want:
     name = mirror_name(("shop", "cafe"), TEA, cluster)
-    return Want("shop", name, "cafe", "uid", TEA, cluster, 80, addresses, expired)
+    return Want("shop", name, "cafe", "uid", TEA, cluster, 80, addresses, expired, total)
 
 
 def many(count: int) -> tuple[Address, ...]:
@@ -98,6 +101,31 @@ def test_ports_and_families_have_slices_of_their_own():
         ("IPv4", 81),
         ("IPv6", 80),
     }
+
+
+def totals(slices: dict[Any, dict[str, Any]]) -> list[str]:
+    found = [
+        item["metadata"]["annotations"].get(TOTAL_ANNOTATION) for here in slices.values() for item in here.values()
+    ]
+    return [text for text in found if text]
+
+
+def test_the_number_of_all_endpoints_is_told_once():
+    """One slice has it, also where nobody is ready; it moves with that slice and stays while the member is away."""
+    services, slices = done([want(many(250), total=300)], {}, {})
+    assert totals(slices) == ["300"]
+    [rows] = slices.values()
+    first = min(rows)
+    moved = {key: {name: item for name, item in rows.items() if name != first} for key in slices}
+    services, again = done([want(many(250)[100:], total=150)], services, moved)
+    assert totals(again) == ["150"]
+    services, back = done([want(many(250), total=300)], services, again)
+    assert totals(back) == ["300"]
+    services, empty = done([want((), total=4)], services, back)
+    assert (totals(empty), ips(empty)) == (["4"], [])
+    assert not changes({want((), total=4).key: want((), total=4)}, services, empty, lambda *_: None)
+    gone = want(None, expired=True)
+    assert not changes({gone.key: gone}, services, empty, lambda *_: None)
 
 
 def test_what_isn_t_known_yet_stays():

@@ -148,14 +148,15 @@ def test_only_needed_namespaces_are_followed():
 
 
 def test_a_condition_keeps_its_time_and_others_keep_theirs():
-    """Only a change of status moves the time; conditions of other writers aren't ours to return."""
-    obj = policy(A)
-    first = policy_status(obj, outcome(obj, view("a", "10.0.0.1")), NOW)
-    first["conditions"].append({"type": "Programmed", "status": "True"})
-    later = policy_status(
-        obj | {"status": first}, outcome(obj, view("a", "10.0.0.1")), datetime(2027, 1, 1, tzinfo=UTC)
-    )
-    assert [c["type"] for c in later["conditions"]] == ["Accepted", "BackendsReady", "ResolvedRefs"]
+    """Only a change of status moves the time; conditions of other writers aren't ours to return.
+
+    What gateways acknowledged stays as it was said while they haven't been asked.
+    """
+    obj, found = policy(A), outcome(policy(A), view("a", "10.0.0.1"))
+    first = policy_status(obj, found, NOW, (True, TrafficReason.PROGRAMMED, "1 pod"))
+    first["conditions"].append({"type": "Deployed", "status": "True"})
+    later = policy_status(obj | {"status": first}, found, datetime(2027, 1, 1, tzinfo=UTC))
+    assert [c["type"] for c in later["conditions"]] == ["Accepted", "BackendsReady", "Programmed", "ResolvedRefs"]
     assert {c["lastTransitionTime"] for c in later["conditions"]} == {"2026-01-02T00:00:00Z"}
 
 

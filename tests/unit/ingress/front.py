@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway_operator.ingress.certificates import self_signed
 from gateway_operator.ingress.graph import Graph, GraphBuilder
@@ -83,3 +88,13 @@ def told(snapshot: Snapshot, **options: Any) -> list[tuple[str, str]]:
     """Reason and field of each problem, the field without the annotations' prefix."""
     found = graph_of(snapshot, **options).problems
     return [(problem.reason, problem.field.rpartition("/")[2].removesuffix("]")) for problem in found]
+
+
+def revocations() -> bytes:
+    """An empty revocation list."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ca")])
+    builder = x509.CertificateRevocationListBuilder().issuer_name(name).last_update(now)
+    found = builder.next_update(now + dt.timedelta(days=1)).sign(key, hashes.SHA256())
+    return found.public_bytes(serialization.Encoding.PEM)

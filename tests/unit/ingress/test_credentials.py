@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import pytest
 import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway_operator.ingress.credentials import CredentialError, load_authority, load_client, load_passwords
-from tests.unit.ingress.front import secret
+from tests.unit.ingress.front import revocations, secret
 
 GOOD_LINES = [
     b"ann:$apr1$abcdefgh$0123456789012345678901",
@@ -71,16 +66,6 @@ def test_data_that_is_no_base64() -> None:
     broken = secret("users") | {"data": {"auth": "%%%"}}
     with pytest.raises(CredentialError, match="base64"):
         load_passwords(broken, "auth-file")
-
-
-def revocations() -> bytes:
-    """An empty revocation list."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = dt.datetime.now(dt.UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ca")])
-    builder = x509.CertificateRevocationListBuilder().issuer_name(name).last_update(now)
-    found = builder.next_update(now + dt.timedelta(days=1)).sign(key, hashes.SHA256())
-    return found.public_bytes(serialization.Encoding.PEM)
 
 
 def test_authorities_and_their_revocations() -> None:

@@ -10,7 +10,7 @@ import trustme
 
 from gateway_operator.ingress.certificates import CertificateError, load_pair, self_signed
 from gateway_operator.ingress.classes import is_ours
-from gateway_operator.ingress.endpoints import BackendKey, is_allowed, resolve_key
+from gateway_operator.ingress.endpoints import BackendKey, resolve_key
 from gateway_operator.ingress.graph import GraphBuilder
 from gateway_operator.ingress.options import IngressOptions
 from gateway_operator.ingress.plan import Endpoint, Machine
@@ -18,6 +18,7 @@ from gateway_operator.ingress.planner import Compiled, compile_plan, read_config
 from gateway_operator.ingress.problems import Problem, Ref
 from gateway_operator.ingress.render.static import render
 from gateway_operator.ingress.snapshot import Snapshot
+from gateway_operator.networks import is_routable
 from tests.nginx.objects import backend, ingress, meta, rule, world
 
 FAKE = self_signed()
@@ -77,7 +78,7 @@ def test_ports_are_found_by_name_and_both_families_count() -> None:
 )
 def test_addresses_that_no_user_may_reach(address: str) -> None:
     """Loopback (the pod's own ports), link-local (metadata services) and the like are never backends."""
-    assert not is_allowed(address)
+    assert not is_routable(address)
     assert addresses(slice_of({"addresses": [address]})) == []
 
 

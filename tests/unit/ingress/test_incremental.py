@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_operator.ingress.graph import GraphBuilder
 from gateway_operator.ingress.plan import Machine, Plan
 from gateway_operator.ingress.planner import Planner, read_config
+from gateway_operator.ingress.records import difference
+from gateway_operator.ingress.render.dynamic import Cache, render
 from gateway_operator.ingress.snapshot import Snapshot
 from tests.nginx.objects import PREFIX, ingress, meta, rule
-from tests.unit.ingress.front import CONFIG, FAKE, cluster, secret, service
+from tests.unit.ingress.front import CONFIG, FAKE, cluster, revocations, secret, service
 
+MACHINE = Machine(lua="/lua")
+AUTHORITY, REVOKED = trustme.CA().cert_pem.bytes(), revocations()
 HOSTS = ["", "a.test", "www.a.test", "b.test", "*.b.test", "c.test"]
 SERVICES = ["s", "t", "u"]
 NOTES: list[dict[str, str]] = [
@@ -30,6 +36,9 @@ NOTES: list[dict[str, str]] = [
     {"auth-url": "http://$host/x"},
     {"default-backend": "u", "custom-http-errors": "404"},
     {"auth-tls-secret": "apps/users"},
+    {"auth-tls-secret": "apps/ca"},
+    {"backend-protocol": "HTTPS", "gateway.kubesphere.io/health-check-path": "/ok"},
+    {"limit-connections": "3"},
     {"custom-headers": "apps/headers"},
     {"app-root": "/x"},
     {"service-upstream": "true"},
@@ -50,6 +59,7 @@ edits = st.one_of(
     st.tuples(st.just("ingress"), st.sampled_from("abcdef"), st.none() | ingresses),
     st.tuples(st.just("service"), st.sampled_from(SERVICES), st.sampled_from(["gone", "dead", "one", "two", "name"])),
     st.tuples(st.just("secret"), st.just("users"), st.sampled_from(["gone", "bad", "good", "better"])),
+    st.tuples(st.just("authority"), st.just("ca"), st.sampled_from(["gone", "good", "revoking"])),
     st.tuples(st.just("headers"), st.just("headers"), st.booleans()),
     st.tuples(st.just("names"), st.just("db.test"), st.sampled_from([(), ("10.7.7.7",), ("127.0.0.1",)])),
     st.tuples(st.just("config"), st.just(""), st.sampled_from(["", "ewma"])),
@@ -104,6 +114,8 @@ class World:
             self.parts[key] = make_service(name, value)
         elif kind == "secret":
             self.parts[key] = make_secret(value)
+        elif kind == "authority":
+            self.parts[key] = secret("ca", ca__crt=AUTHORITY, **({"ca__crl": REVOKED} if value == "revoking" else {}))
         else:
             self.parts[key] = {"metadata": meta("headers"), "data": {"X-A": "1"}}
 
@@ -114,14 +126,15 @@ class World:
 def built(builder: GraphBuilder, planner: Planner, snapshot: Snapshot) -> tuple[Any, Plan]:
     config = read_config(snapshot.config, CONFIG, snapshot.configmaps)
     graph = builder.build(snapshot, config=config)
-    return graph, planner.compile(graph, config, Machine(), FAKE).plan
+    return graph, planner.compile(graph, config, MACHINE, FAKE).plan
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(edits, min_size=1, max_size=4), min_size=1, max_size=8))
 def test_changes_add_up_to_a_full_build(steps: list[list[tuple[str, str, Any]]]) -> None:
     """After any edits, graph and plan are those of a builder that never saw anything else."""
-    world, builder, planner = World(), GraphBuilder(default_backend="apps/u"), Planner()
+    world, builder, planner, cache = World(), GraphBuilder(default_backend="apps/u"), Planner(), Cache()
+    data: Mapping[str, bytes] = {}
     for step in steps:
         for edit in step:
             world.edit(*edit)
@@ -131,6 +144,10 @@ def test_changes_add_up_to_a_full_build(steps: list[list[tuple[str, str, Any]]])
         for item in dataclasses.fields(graph):
             assert getattr(graph, item.name) == getattr(fresh_graph, item.name), item.name
         assert plan == fresh_plan
+        rendered, fresh = render(plan, cache), render(fresh_plan)
+        assert rendered == fresh
+        assert difference(data, rendered.data) == difference(data, fresh.data)
+        data = rendered.data
 
 
 def test_only_concerned_hosts_are_made_anew() -> None:

@@ -80,11 +80,11 @@ def test_slices_are_sorted_by_their_service() -> None:
     one, two, other = item("one", "s"), item("two", "s"), item("three", "t")
     for obj in (two, one, other):
         index.take("ADDED", obj, None)
-    kept = index.slices["apps", "t"]
-    assert index.slices["apps", "s"] == (one, two)
+    kept = index.slices.now()["apps", "t"]
+    assert index.slices.now()["apps", "s"] == (one, two)
     moved = item("two", "u")
     index.take("MODIFIED", moved, two)
-    assert index.slices == {("apps", "s"): (one,), ("apps", "t"): kept, ("apps", "u"): (moved,)}
+    assert index.slices.now() == {("apps", "s"): (one,), ("apps", "t"): kept, ("apps", "u"): (moved,)}
     index.take("DELETED", one, one)
-    assert index.slices["apps", "t"] is kept
-    assert ("apps", "s") not in index.slices
+    assert index.slices.now()["apps", "t"] is kept
+    assert ("apps", "s") not in index.slices.now()
