@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from bench import docs as page
+from bench.api import ORDER as API_ORDER
+from bench.api import run as api_run
 from bench.dataplane import ORDER as DATAPLANE_ORDER
 from bench.dataplane import run as dataplane_run
 from bench.dataplane.gateways import RENDERERS
@@ -51,6 +53,7 @@ def everything(
         engine(peer_helm_operator=peer_helm_operator, quick=quick)
         dataplane(peer_ingress_nginx=peer_ingress_nginx, peer_traefik=peer_traefik, quick=quick)
         multicluster(quick=quick)
+        api(quick=quick)
 
 
 @app.command()
@@ -109,6 +112,21 @@ def multicluster(
 
 
 @app.command()
+def api(
+    *,
+    quick: Quick = False,
+    only: Annotated[str, typer.Option(help=f"parts, separated by commas, of {','.join(API_ORDER)}")] = ",".join(
+        API_ORDER
+    ),
+    seed: Seed = 1,
+) -> None:
+    """Measure the HTTP API beside bare calls of what is behind it."""
+    parts = _chosen(only, API_ORDER)
+    results = _results("api", API_ORDER, quick=quick)
+    _run(results, lambda: api_run.run(results, parts, quick=quick, seed=seed), quick=quick)
+
+
+@app.command()
 def soak(
     *,
     minutes: Annotated[float, typer.Option(help="how long")] = 10,
@@ -132,6 +150,7 @@ def list_() -> None:
     print(f"engine        the release engine: {', '.join(ORDER)}")
     print(f"dataplane     the gateway's data plane: {', '.join(DATAPLANE_ORDER)}")
     print(f"multicluster  policies over several clusters: {', '.join(MULTICLUSTER_ORDER)}")
+    print(f"api           the HTTP API: {', '.join(API_ORDER)}")
     print("soak          a longer soak of the release engine")
 
 

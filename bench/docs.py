@@ -36,6 +36,13 @@ processor for itself, and the others are frozen; a ratio is the median over the 
 and a Service of its own with three pods, for whose addresses one nginx answers. ingress-nginx's figures stand beside
 our dynamic renderer's, with metrics on, as it is run; in the static renderer every change is a reload.
 """,
+    "multicluster": """## Policies over several clusters
+
+Operator, gateway and API servers are real; members have no nodes, and one nginx answers for all pods, on an address for
+each. A change's clock starts when it is sent to the member's API server and stops at the new pod's first request; a cut
+drops every packet to a member's pods and tells nobody. All figures are whole ways, with the operator and the API
+servers on the same processors as the gateway and its load.
+""",
     "soak": "## A long soak of the release engine\n",
 }
 

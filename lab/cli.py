@@ -36,6 +36,14 @@ class Networks(StrEnum):
     separate = "separate"
 
 
+class Cut(StrEnum):
+    """What doesn't reach a cluster any more."""
+
+    all = "all"
+    api = "api"
+    pods = "pods"
+
+
 LabName = Annotated[str, typer.Option("--name", "--lab", help="the lab; several can run side by side")]
 UserCluster = Annotated[Path | None, typer.Option(help="use this cluster instead of a lab's")]
 ClusterName = Annotated[str, typer.Argument(help="a cluster's name")]
@@ -136,6 +144,23 @@ def logs(cluster: ClusterName, component: str, name: LabName = "demo", lines: in
 
 
 @app.command()
+def cut(
+    cluster: ClusterName,
+    name: LabName = "demo",
+    what: Annotated[Cut, typer.Option(help="all: everything; api: its API server; pods: its pods")] = Cut.all,
+) -> None:
+    """Cut a cluster off in silence: packets to and from it are dropped."""
+    _cluster(cluster, name).cut(what.value)
+    print(f"{cluster} is cut off ({what.value}); `python -m lab heal {cluster} --name {name}` ends it")
+
+
+@app.command()
+def heal(cluster: ClusterName, name: LabName = "demo") -> None:
+    """End a cut."""
+    _cluster(cluster, name).heal()
+
+
+@app.command()
 def demo(kubeconfig: UserCluster = None) -> None:
     """Show everything at work, on a lab's cluster or on one of yours."""
     from lab.demo import tell  # noqa: PLC0415 (the other commands need nothing of it)
@@ -155,11 +180,15 @@ def _control(cluster: str, name: str) -> ControlPlane:
     api = ApiCluster.find(run_dir(name)) if cluster == "api" else None
     if api:
         return api.control
+    return _cluster(cluster, name).control
+
+
+def _cluster(cluster: str, name: str) -> Cluster:
     lab = Lab.find(name)
     if not lab:
         raise LabError(f"no lab {name} runs; `python -m lab up --name {name}` starts it")
     try:
-        return lab[cluster].control
+        return lab[cluster]
     except KeyError as error:
         raise LabError(str(error.args[0])) from None
 

@@ -10,11 +10,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from lab import cleanup, dns, network, tools
+from lab import cleanup, cuts, dns, network, tools
 from lab.addresses import LABS, ClusterPlan, LabPlan, cluster_plans, lab_plan
 from lab.control import BASE_TOOLS, ControlPlane, Plan
 from lab.debian import FOR_NODES, require
@@ -102,6 +103,22 @@ class Cluster:
         wait_for(f"{self.name}: the node", self._node_ready, seconds=NODE_SECONDS, blame=self._blame)
         wait_for(f"{self.name}: the cluster DNS", self._dns_ready, seconds=NODE_SECONDS, blame=self._blame)
         wait_for(f"{self.name}: service addresses", self._services_answer, seconds=NODE_SECONDS, blame=self._blame)
+
+    def cut(self, what: cuts.What = "all") -> None:
+        """Drop, in silence, what goes to and from the other clusters and the host."""
+        cuts.cut(self.plan, API_PORT, what)
+
+    def heal(self) -> None:
+        """End a cut."""
+        cuts.heal(self.plan)
+
+    def stop_api(self) -> None:
+        """End the API server as a crash would; pods go on."""
+        self.daemons.stop("kube-apiserver", kill=True)
+
+    def start_api(self) -> None:
+        """Start it again, with what ended for want of it."""
+        self.control.start()
 
     def remove(self) -> None:
         """End the cluster and remove all that it left on the machine."""
@@ -199,14 +216,16 @@ class Lab:
         """Start the clusters that don't run or aren't well; needs the lab's lock."""
         network.create_bridge(self.plan)
         fresh = [cluster for cluster in self.clusters if not self._keep(cluster)]
-        for cluster in fresh:
-            cluster.remove()
-            cluster.start(self._peers(cluster), images)
-        for cluster in fresh:
-            cluster.wait()
+        with ThreadPoolExecutor() as threads:  # most of a start is waiting
+            list(threads.map(lambda cluster: self._make(cluster, images), fresh))
         for cluster in self.clusters:
             for image in images:
                 cluster.ensure(image)
+
+    def _make(self, cluster: Cluster, images: Sequence[Image]) -> None:
+        cluster.remove()
+        cluster.start(self._peers(cluster), images)
+        cluster.wait()
 
     def _keep(self, cluster: Cluster) -> bool:
         if not cluster.directory.exists():

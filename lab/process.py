@@ -77,6 +77,9 @@ class Daemons:
         pid = self.pid(name)
         if pid is not None:
             end(pid, first=signal.SIGKILL if kill else signal.SIGTERM, patience=patience, reap=self.alive_check(name))
+            if child := _CHILDREN.get(pid):  # a zombie whose threads still end can't be reaped yet
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(patience)
         _reap()
         self._pid_file(name).unlink(missing_ok=True)
 

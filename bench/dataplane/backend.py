@@ -33,7 +33,7 @@ http {{
     access_log {folder}/new.log new if=$new;
     server {{
         listen {port} backlog=4096;
-        location / {{ return 200 "{line}"; }}
+        location / {{ return 200 '{line}'; }}
     }}
 }}
 """
@@ -42,8 +42,9 @@ http {{
 class Backend:
     """A running backend, its files in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, line: str = LINE) -> None:
         self._folder = folder
+        self._line = line
         self._daemons = Daemons(folder, tied=True)
         self._read = 0
         self._seen: dict[str, float] = {}
@@ -52,7 +53,8 @@ class Backend:
         """Start it."""
         self._folder.mkdir(parents=True)
         conf = self._folder / "nginx.conf"
-        conf.write_text(_CONF.format(folder=self._folder, port=PORT, line=LINE.replace("\n", "\\n")), encoding="utf-8")
+        line = self._line.replace("\n", "\\n")
+        conf.write_text(_CONF.format(folder=self._folder, port=PORT, line=line), encoding="utf-8")
         self._daemons.start("backend", [nginx(), "-e", "stderr", "-c", conf])
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.dataplane.backend import Backend
+from bench.dataplane.backend import LINE, Backend
 from bench.dataplane.sites import CONFIG, DOMAIN, NAMESPACE, SECRET, SECRETS, SLICES, Site, endpoints, objects
 from bench.engine.world import together
 from gateway_operator.kube import Api
@@ -23,22 +23,22 @@ CLASS = "nginx"
 class World:
     """One API server, its objects and their pods."""
 
-    def __init__(self, cluster: ApiCluster, api: Api, folder: Path) -> None:
+    def __init__(self, cluster: ApiCluster, api: Api, folder: Path, line: str = LINE) -> None:
         self.cluster = cluster
         self.api = api
         self.folder = folder
-        self.backend = Backend(folder / "backend")
+        self.backend = Backend(folder / "backend", line)
         self.pair: Pair = Authority(folder / "tls", "bench").issue("site", DOMAIN, hosts=[f"*.{DOMAIN}"])
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def fresh(cls, folder: Path) -> AsyncIterator[World]:
-        """Start an API server and the backend; both end with the block."""
+    async def fresh(cls, folder: Path, line: str = LINE) -> AsyncIterator[World]:
+        """Start an API server and the backend, which answers with `line`; both end with the block."""
         await asyncio.to_thread(folder.mkdir, parents=True)
         cluster = await asyncio.to_thread(ApiCluster.start, folder)
         try:
             api = await Api.connect(cluster.kubeconfig)
-            world = cls(cluster, api, folder)
+            world = cls(cluster, api, folder, line)
             try:
                 await asyncio.to_thread(world.backend.start)
                 await world._prepare()

@@ -16,9 +16,9 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from urllib.request import urlopen
 
-from bench.engine.world import World
 from lab import tools
 from lab.control import free_ports
 
@@ -36,6 +36,19 @@ exec -a helm {helm} "$@"
 """
 
 
+class Place(Protocol):
+    """Where an operator runs: a folder for its files, the API server, and the rows that it is given."""
+
+    @property
+    def folder(self) -> Path: ...  # noqa: D102
+
+    @property
+    def kubeconfig(self) -> Path: ...  # noqa: D102
+
+    @property
+    def watches(self) -> Path: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Contender:
     """One of the two operators: how it is called, and what starts it."""
@@ -45,7 +58,7 @@ class Contender:
     ours: bool
     flags: tuple[str, ...] = ()
 
-    def command(self, world: World, metrics: int, health: int) -> list[str]:
+    def command(self, world: Place, metrics: int, health: int) -> list[str]:
         """Return the command line; both take the same flags."""
         return [
             *self.program,
@@ -152,7 +165,7 @@ def metric_sum(text: str, name: str) -> float:
 
 
 @contextlib.asynccontextmanager
-async def running(contender: Contender, world: World, *flags: str, count_helm: bool = False) -> AsyncIterator[Operator]:
+async def running(contender: Contender, world: Place, *flags: str, count_helm: bool = False) -> AsyncIterator[Operator]:
     """Run an operator; returns once it says that it is ready. `count_helm` puts a counter before helm."""
     operator = start(contender, world, *flags, count_helm=count_helm)
     try:
@@ -163,7 +176,7 @@ async def running(contender: Contender, world: World, *flags: str, count_helm: b
         await asyncio.to_thread(operator.stop)
 
 
-def start(contender: Contender, world: World, *flags: str, count_helm: bool = False) -> Operator:
+def start(contender: Contender, world: Place, *flags: str, count_helm: bool = False) -> Operator:
     """Start an operator and return at once."""
     metrics, health = free_ports(2)
     calls = world.folder / "helm-calls"

@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "docs" / "samples" / "gateway.yaml"
+POLICY = ROOT / "docs" / "samples" / "clustertrafficpolicy.yaml"
 WORKING_NAMESPACE = "kubesphere-controls-system"
 HOSTS = {"shop": "shop.example.com", "blog": "blog.example.com"}
 
@@ -36,7 +37,7 @@ def project_gateway(project: str) -> str:
 
 def app(project: str, image: str, replicas: int = 2) -> str:
     """A namespace with an app that answers who it is, its Service and its Ingress; `blog` has TLS."""
-    parts = [_namespace(project), _deployment(project, image, replicas), _service(project), _ingress(project)]
+    parts = [_namespace(project), deployment(project, project, image, replicas), _service(project), _ingress(project)]
     if project == "blog":
         parts.append(certificate(project, HOSTS[project]))
     return "---\n".join(_yaml(part) for part in parts)
@@ -46,26 +47,45 @@ def _namespace(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def _deployment(project: str, image: str, replicas: int) -> dict[str, Any]:
+def cafe(cluster: str, image: str, replicas: int = 2) -> str:
+    """What the sample policy leads to, in a member: tea and coffee, which also say in which cluster they run."""
+    parts = []
+    for name in ("tea", "coffee"):
+        parts.append(deployment(name, "default", image, replicas if name == "tea" else 1, cluster))
+        ports = [{"name": "http", "port": 80, "targetPort": "web"}]
+        parts.append(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": f"{name}-svc", "namespace": "default"},
+                "spec": {"selector": {"app": name}, "ports": ports},
+            }
+        )
+    return "---\n".join(_yaml(part) for part in parts)
+
+
+def deployment(name: str, namespace: str, image: str, replicas: int, cluster: str = "") -> dict[str, Any]:
+    """The echo application, which says which pod of which namespace (and cluster) answers."""
+
     def field(name: str, path: str) -> dict[str, Any]:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
+    env = [field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")]
     container = {
         "name": "echo",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "env": [field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")],
+        "env": [*env, {"name": "CLUSTER", "value": cluster}] if cluster else env,
         "ports": [{"name": "web", "containerPort": 8080}],
         "readinessProbe": {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1, "timeoutSeconds": 5},
     }
-    labels = {"app": project}
+    labels = {"app": name}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 5}}
-    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": project, "namespace": project},
-        "spec": spec,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
     }
 
 

@@ -20,12 +20,33 @@ class Requests:
 
 
 @dataclass
+class Cut:
+    """What became of the requests sent while a member was cut off, and how soon it answered again afterwards.
+
+    Times are seconds; `slowest_after_a_second_s` is of those that were sent more than a second after the cut.
+    """
+
+    requests: int
+    failed: int
+    slowest_s: float
+    slowest_after_a_second_s: float
+    back_s: float
+    split: dict[str, int]
+
+
+@dataclass
 class Report:
-    """The report: gateways that are served, requests, milliseconds until a repair was seen, seconds of each step."""
+    """The report: gateways that are served, requests, milliseconds until a repair was seen, seconds of each step.
+
+    `split` has the requests that each cluster answered, `policy` the percent that it should; empty on a user's cluster.
+    """
 
     gateways: list[dict[str, object]] = field(default_factory=list)
     refused: list[dict[str, object]] = field(default_factory=list)
     requests: Requests = field(default_factory=Requests)
+    split: dict[str, int] = field(default_factory=dict)
+    policy: dict[str, float] = field(default_factory=dict)
+    cut: Cut | None = None
     repaired_ms: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -49,7 +70,14 @@ class Report:
         lines += [f"  {'refused':<8} gateway {g['name']}: {g['message']}" for g in self.refused]
         lines.append(f"  requests: {self.requests.ok} of {self.requests.sent} answered by the right backend")
         lines += [f"    {count:>5}  {backend}" for backend, count in sorted(self.requests.by_backend.items())]
+        total = sum(self.split.values())
+        lines += [
+            f"  {name}: {count} of {total} requests ({count / total:.2%}), policy {self.policy.get(name, 0):.2f}%"
+            for name, count in sorted(self.split.items())
+        ]
+        if self.cut:
+            lines.append(f"  a member cut off: {self.cut.failed} of {self.cut.requests} requests failed")
         lines += [f"  {what}: back after {ms} ms" for what, ms in self.repaired_ms.items()]
-        total = sum(self.seconds.values())
-        lines.append("  seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in self.seconds.items()) + f" = {total:.0f}")
+        whole = sum(self.seconds.values())
+        lines.append("  seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in self.seconds.items()) + f" = {whole:.0f}")
         return "\n".join(lines)

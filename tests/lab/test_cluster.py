@@ -98,6 +98,28 @@ def test_pods_meet_only_in_a_flat_network(lab):
     assert ask(lab["centre"], f"http://{lab['wuhan'].node_ip}:{NODE_PORT}/")["namespace"] == "default"
 
 
+@pytest.mark.parametrize("lab", ["flat"], indirect=True)
+def test_cuts_are_silent_and_heal(lab):
+    """The API server alone, the pods alone, or everything of a cluster: what is cut doesn't answer, the rest does."""
+    cluster = lab["wuhan"]
+    address = cluster.kubectl("get", "pod", "-l", "app=echo", "-o", "jsonpath={.items[0].status.podIP}")
+
+    def seen():
+        try:
+            ask(lab["centre"], f"http://{address}:8080/")
+        except subprocess.CalledProcessError:
+            return cluster.control.ready(), False
+        return cluster.control.ready(), True
+
+    try:
+        for what, left in (("api", (False, True)), ("pods", (True, False)), ("all", (False, False))):
+            cluster.cut(what)
+            assert seen() == left
+    finally:
+        cluster.heal()
+    assert seen() == (True, True)
+
+
 @pytest.mark.parametrize("lab", ["flat", pytest.param("separate", marks=pytest.mark.long)], indirect=True)
 def test_up_keeps_the_healthy_and_replaces_the_broken(lab):
     """A second `up` after crashes makes the broken cluster anew and leaves the other alone."""

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -26,6 +28,7 @@ type answer struct {
 	Headers   http.Header `json:"headers"`
 	Remote    string      `json:"remote"`
 	BodyBytes int64       `json:"body_bytes"`
+	BodySum   string      `json:"body_sha256,omitempty"`
 }
 
 func main() {
@@ -73,13 +76,17 @@ func get(url string) {
 }
 
 func reply(w http.ResponseWriter, r *http.Request, code int) {
-	size, _ := io.Copy(io.Discard, r.Body)
+	hash, sum := sha256.New(), ""
+	size, _ := io.Copy(hash, r.Body)
+	if size > 0 {
+		sum = hex.EncodeToString(hash.Sum(nil))
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(answer{
 		Pod: podName(), Namespace: os.Getenv("POD_NAMESPACE"), Cluster: os.Getenv("CLUSTER"),
 		Host: r.Host, Path: r.URL.RequestURI(), Method: r.Method, Headers: r.Header,
-		Remote: r.RemoteAddr, BodyBytes: size,
+		Remote: r.RemoteAddr, BodyBytes: size, BodySum: sum,
 	})
 }
 

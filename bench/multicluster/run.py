@@ -1,0 +1,57 @@
+"""Runs the parts that were asked for, one after the other, in a network of its own.
+
+What each found is kept as soon as it is found; a part that breaks costs only its own rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.dataplane import network, wrk
+from bench.multicluster import ORDER, accuracy, changes, cut, size
+from bench.multicluster.setup import Setup, tell
+from bench.results import Part, Results
+from lab import tools
+from lab.control import BASE_TOOLS
+from lab.debian import require
+from lab.nginx import nginx
+
+Measure = Callable[[Setup], Coroutine[Any, Any, Part]]
+PARTS: Mapping[str, Measure] = {
+    "changes": changes.measure,
+    "cut": cut.measure,
+    "size": size.measure,
+    "accuracy": accuracy.measure,
+}
+
+
+def run(results: Results, only: Iterable[str], *, quick: bool, seed: int) -> list[str]:
+    """Measure the parts in `only`; returns the names of those that broke."""
+    require({"ip": "iproute2", "sysctl": "procps", "nft": "nftables"})
+    tools.binaries([*BASE_TOOLS, "helm4"])
+    nginx()
+    wrk.program()
+    network.enter()
+    broken = []
+    for part in sorted(only, key=ORDER.index):
+        folder = Path(tempfile.mkdtemp(prefix="bench-"))  # short: a socket's path has 108 characters
+        folder.chmod(0o755)  # workers run as another user
+        begun = time.monotonic()
+        tell(f"{part} ...")
+        try:
+            results.put(part, asyncio.run(PARTS[part](Setup(folder, quick=quick, seed=seed))))
+        except Exception:  # noqa: BLE001 - the other parts are worth having
+            traceback.print_exc()
+            tell(f"{part} broke; its files are in {folder}")
+            broken.append(part)
+            continue
+        tell(f"{part} took {time.monotonic() - begun:.0f} s")
+        shutil.rmtree(folder, ignore_errors=True)
+    return broken

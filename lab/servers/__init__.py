@@ -1,0 +1,1 @@
+"""The servers that gateways' logs and metrics go to, run without containers for tests and the demo."""
