@@ -17,6 +17,7 @@ from gateway_operator.kube import Api
 from gateway_operator.names import short_name
 from lab import tools
 from lab.apiserver import ApiCluster
+from lab.servers.elasticsearch import Elasticsearch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,6 +47,13 @@ def namespace(api_cluster: ApiCluster, request: pytest.FixtureRequest) -> Iterat
     yield name
     with contextlib.suppress(subprocess.CalledProcessError):  # the test may have deleted it
         api_cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def elasticsearch() -> Iterator[Elasticsearch]:
+    """A real Elasticsearch, which all test processes share; indices are a test's own (`tests/observe/logs`)."""
+    with Elasticsearch.shared() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

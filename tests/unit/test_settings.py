@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from gateway_operator.errors import ConfigError
 from gateway_operator.settings import (
     DEFAULT_WORKING_NAMESPACE,
+    ClustersSettings,
     GatewaySettings,
     OperatorSettings,
     load_settings,
@@ -73,8 +74,9 @@ def test_wrong_settings_are_named(tmp_path: Path, text: str, message: str) -> No
 def test_docs_name_every_setting() -> None:
     """No setting is undocumented."""
     text = DOCS.read_text()
-    keys = [to_camel(name) for name in OperatorSettings.model_fields if name != "gateway"]
+    keys = [to_camel(name) for name in OperatorSettings.model_fields if name not in {"gateway", "clusters"}]
     keys += [f"gateway.{to_camel(name)}" for name in GatewaySettings.model_fields]
+    keys += [f"clusters.{to_camel(name)}" for name in ClustersSettings.model_fields]
     assert [key for key in keys if f"`{key}`" not in text] == []
 
 

@@ -132,12 +132,32 @@ def test_last_words_of_a_crash_are_told_and_others_still_serve():
     assert "no pod is ready of 2" in quota.meaning
 
 
+def _said(type_: str, reason: str, text: str = "why") -> dict:
+    return {"type": type_, "status": "False", "reason": reason, "message": text}
+
+
 def test_members():
-    """A member that isn't ready is a problem, one without a status is not."""
-    ready = {"type": "Ready", "status": "False", "reason": "Unreachable", "message": "timed out"}
-    bad = {"metadata": {"name": "wuhan"}, "status": {"conditions": [ready]}}
+    """A member that can't be reached is one problem, one without a status is none; the remedy fits the reason."""
+    conditions = [_said("Connected", "Unauthorized", "no"), _said("CredentialCurrent", "Unauthorized", "no")]
+    bad = {"metadata": {"name": "wuhan"}, "status": {"conditions": conditions}}
     [finding] = members.judge([bad, {"metadata": {"name": "new"}}])
-    assert "Unreachable: timed out" in finding.meaning
+    assert "Unauthorized: no" in finding.meaning
+    assert "join" in finding.remedy
+
+
+def test_policies():
+    """What keeps a policy from its gateway is a problem, a name that leads nowhere a warning, silence a warning."""
+    accepted = {"type": "Accepted", "status": "True", "reason": "Accepted", "message": ""}
+    meta = {"name": "cafe", "namespace": "shop"}
+    conditions = [accepted, _said("ResolvedRefs", "ClusterNotFound"), _said("Programmed", "NoGateway")]
+    found = members.judge([], [{"metadata": meta, "status": {"conditions": conditions}}])
+    assert [(f.severity, f.object) for f in found] == [
+        (Severity.WARNING, "ClusterTrafficPolicy shop/cafe"),
+        (Severity.PROBLEM, "ClusterTrafficPolicy shop/cafe"),
+    ]
+    assert "NoGateway: why" in found[1].meaning
+    [unseen] = members.judge([], [{"metadata": meta}])
+    assert unseen.severity is Severity.WARNING
 
 
 def test_an_uninstall_that_takes_long():
