@@ -28,10 +28,11 @@ from gateway_operator.clusters.evaluation import (
     needed_namespaces,
 )
 from gateway_operator.clusters.facts import facts_of, used_by
+from gateway_operator.clusters.grants import HOSTS_ANNOTATION, SERVICES_ANNOTATION, Grants, grants_of, may_use
 from gateway_operator.clusters.members import MEMBERS, Definition, Registry
 from gateway_operator.clusters.mirror import Key, MirrorRow, Want, wants_of
 from gateway_operator.clusters.pace import Steps, unhurried
-from gateway_operator.clusters.policies import Granted, Policy, Problem, read
+from gateway_operator.clusters.policies import Policy, Problem, read
 from gateway_operator.clusters.programming import Issued, problems_of, programmed
 from gateway_operator.clusters.splitting import Settled, Splitter, settle_all
 from gateway_operator.clusters.status import Verdict, member_status, policy_status
@@ -50,7 +51,6 @@ log = get_logger(__name__)
 POLICIES = Resource(GROUP, VERSION, "ClusterTrafficPolicy", "clustertrafficpolicies", namespaced=True)
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
 NGINXES = Resource(base.GROUP, base.VERSION, "Nginx", "nginxes", namespaced=True)
-GRANT_ANNOTATION = f"{GROUP}/grant-services-to"  # on a Namespace: others whose policies may use its services, or *
 CONNECTED = Gauge("gateway_operator_member_connected", "1 while a member's API server answers.", ["cluster"])
 STALE = Gauge("gateway_operator_member_stale", "1 while a member's endpoints are those last known.", ["cluster"])
 _GATHER = 0.02  # seconds in which changes come together
@@ -102,7 +102,7 @@ class Clusters:
         self._member_statuses = StatusWriter(api, MEMBERS)
         self._policy_statuses = StatusWriter(api, POLICIES)
         self._evaluator = Evaluator()
-        self._read: dict[tuple[str, str], tuple[Object, str, Policy]] = {}
+        self._read: dict[tuple[str, str], tuple[Object, Grants, Policy]] = {}
         self._settled: tuple[list[Policy], tuple[Gateway, ...], Settled] = ([], (), Settled((), {}))
         self._splitter = Splitter()
         self._wants: dict[tuple[str, str], tuple[PolicyOutcome, frozenset[str], list[Want]]] = {}
@@ -282,35 +282,27 @@ class Clusters:
 
     def _read_policies(self) -> Steps[Settled]:
         """Return all policies, each without what an older one has; the same object while nothing changes."""
-        grants, granted = self._grants()
+        services, hosts = self._grants(SERVICES_ANNOTATION), self._grants(HOSTS_ANNOTATION)
+        granted = may_use(services)
         before, self._read = self._read, {}
         for key, obj in list(self._policies.store.items()):
             yield
             if not obj["metadata"].get("deletionTimestamp"):
                 old = before.get(key)
-                known = old is not None and old[0] is obj and old[1] == grants
-                self._read[key] = old if old is not None and known else (obj, grants, read(obj, granted))
+                known = old is not None and old[0] is obj and old[1] == services
+                self._read[key] = old if old is not None and known else (obj, services, read(obj, granted))
         found = [policy for *_, policy in self._read.values()]
         if self._gateways is None:
             nginxes = sorted(self._nginxes.store.items())
             self._gateways = tuple(gateway_of(obj) for _, obj in nginxes if self._settings.splits(obj))
         last = self._settled
         same = len(found) == len(last[0]) and all(a is b for a, b in zip(found, last[0], strict=True))
-        if not same or self._gateways != last[1]:
-            self._settled = (found, self._gateways, settle_all(found, self._gateways))
+        if not same or self._gateways != last[1] or hosts != last[2].grants:
+            self._settled = (found, self._gateways, settle_all(found, self._gateways, hosts))
         return self._settled[2]
 
-    def _grants(self) -> tuple[str, Granted]:
-        """Return the grants of all Namespaces as a text that changes with them, and as a question."""
-        grants = {
-            meta["metadata"]["name"]: (meta["metadata"].get("annotations") or {}).get(GRANT_ANNOTATION, "")
-            for meta in self._namespaces.store.values()
-        }
-
-        def granted(of: str, to: str) -> bool:
-            return bool({of, "*"} & {name.strip() for name in grants.get(to, "").split(",")})
-
-        return repr(sorted(item for item in grants.items() if item[1])), granted
+    def _grants(self, annotation: str) -> Grants:
+        return grants_of(annotation, self._namespaces.store.values())
 
     def _members(self) -> Members:
         views = {name: self._view(self._definitions[name], self._links[name]) for name in self._definitions}

@@ -8,10 +8,11 @@ today.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway_operator.clusters.conflicts import settle
 from gateway_operator.clusters.evaluation import Members, Place, PolicyOutcome, distance
+from gateway_operator.clusters.grants import Grants, may_use
 from gateway_operator.clusters.mirror import mirror_name
 from gateway_operator.clusters.pace import Steps, at_once
 from gateway_operator.clusters.policies import Backend, PathRule, Policy
@@ -27,27 +28,36 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Settled:
-    """Policies without what they lose: of each gateway, and once more all of them, with what they have anywhere."""
+    """Policies without what they lose: of each gateway, and once more all of them, with what they have anywhere.
+
+    `grants` are the namespaces that may use an owner's hosts, too.
+    """
 
     policies: tuple[Policy, ...]
     by_gateway: Mapping[Key, tuple[Policy, ...]]
+    grants: Grants = field(default_factory=dict)
 
 
-def settle_all(policies: Sequence[Policy], gateways: Iterable[Gateway]) -> Settled:
+def settle_all(policies: Sequence[Policy], gateways: Iterable[Gateway], grants: Grants | None = None) -> Settled:
     """Settle what policies of one gateway want, or of one class where no gateway serves it."""
+    granted = may_use(grants or {})
+
+    def shared(_host: str, owner: str, other: str) -> bool:
+        return granted(other, owner)
+
     by_gateway: dict[Key, tuple[Policy, ...]] = {}
     found: dict[Key, list[Policy]] = {}
     for gateway in gateways:
-        served = tuple(settle(p for p in policies if gateway.serves(p.namespace, p.ingress_class)))
+        served = tuple(settle((p for p in policies if gateway.serves(p.namespace, p.ingress_class)), shared=shared))
         by_gateway[gateway.key] = served
         for policy in served:
             found.setdefault(policy.key, []).append(policy)
     rest = [policy for policy in policies if policy.key not in found]
     for name in sorted({policy.ingress_class for policy in rest}):
-        for policy in settle(p for p in rest if p.ingress_class == name):
+        for policy in settle((p for p in rest if p.ingress_class == name), shared=shared):
             found[policy.key] = [policy]
     whole = [_joined(policy, found[policy.key]) for policy in policies]
-    return Settled(tuple(sorted(whole, key=lambda policy: policy.age)), by_gateway)
+    return Settled(tuple(sorted(whole, key=lambda policy: policy.age)), by_gateway, grants or {})
 
 
 def _joined(policy: Policy, forms: Sequence[Policy]) -> Policy:
@@ -92,14 +102,14 @@ class Splitter:
                 self._written[gateway, policy.key] = old
                 parts.append(old)
                 yield
-            marks = tuple(id(written) for _, written, _ in parts)
+            marks = (settled.grants, *(id(written) for _, written, _ in parts))
             last = known.get(gateway)
             same = last is not None and last[0] == marks
-            self._assigned[gateway] = last if last is not None and same else (marks, _assignment(parts))
+            self._assigned[gateway] = last if last is not None and same else (marks, _assignment(parts, settled.grants))
         return {key: found for key, (_, found) in self._assigned.items()}
 
 
-def _assignment(parts: Sequence[tuple[object, split.Policy, int]]) -> Assignment:
+def _assignment(parts: Sequence[tuple[object, split.Policy, int]], grants: Grants) -> Assignment:
     """Take policies, the oldest first, for as long as there is room."""
     room, taken, left = LIMIT - _FRAME, [], []
     for _, policy, size in parts:
@@ -109,7 +119,9 @@ def _assignment(parts: Sequence[tuple[object, split.Policy, int]]) -> Assignment
         elif policy.paths:
             room -= size
             taken.append(policy)
-    return Assignment(split.SplitConfig.of(taken) if taken else None, tuple(left))
+    owners = {policy.namespace for policy in taken}
+    needed = {name: to for name, to in grants.items() if name in owners}
+    return Assignment(split.SplitConfig.of(taken, needed) if taken else None, tuple(left))
 
 
 def _policy(

@@ -5,7 +5,7 @@ Over the cluster it shows what the operator last said of the winner; over files 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ import yaml
 
 from gateway_operator.clusters.evaluation import Place
 from gateway_operator.clusters.explaining import Match, match, reasons, rows, supposed
+from gateway_operator.clusters.grants import HOSTS_ANNOTATION, SERVICES_ANNOTATION, grants_of, may_use
 from gateway_operator.clusters.members import from_object
-from gateway_operator.clusters.policies import DEFAULT, Granted, Policy, read
-from gateway_operator.clusters.service import GRANT_ANNOTATION
+from gateway_operator.clusters.policies import DEFAULT, Policy, read
 from gateway_operator.clusters.splitting import settle_all
 from gateway_operator.commands.output import say, say_json, table
 from gateway_operator.commands.session import Session
@@ -83,10 +83,11 @@ async def run(session: Session, host: str, path: str, files: Sequence[Path], her
 def answers(world: World, host: str, path: str, here: Place = Place()) -> list[Answer]:  # noqa: B008 - frozen
     """Return what each gateway does. Pure."""
     objects = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in world.of("ClusterTrafficPolicy")}
-    policies = [read(obj, _grants(world.of("Namespace"))) for obj in objects.values()]
+    services, hosts = (grants_of(name, world.of("Namespace")) for name in (SERVICES_ANNOTATION, HOSTS_ANNOTATION))
+    policies = [read(obj, may_use(services)) for obj in objects.values()]
     gateways = [gateway_of(obj) for obj in world.of("Nginx")]
     places = {o["metadata"]["name"]: from_object(o, None).place for o in world.of("MemberCluster")}
-    settled = settle_all(policies, gateways)
+    settled = settle_all(policies, gateways, hosts)
     groups: list[tuple[Gateway | None, Sequence[Policy]]] = [(g, settled.by_gateway[g.key]) for g in gateways]
     found = []
     for gateway, served in groups or [(None, settled.policies)]:
@@ -142,17 +143,6 @@ def _acknowledged(obj: Object) -> str:
     word = "yes" if condition.get("status") == "True" and current else "no"
     text = str(condition.get("message"))
     return f"{word}: {text}" if current else f"{word}: what was said last is about an older spec ({text})"
-
-
-def _grants(namespaces: Iterable[Object]) -> Granted:
-    texts = {
-        o["metadata"]["name"]: (o["metadata"].get("annotations") or {}).get(GRANT_ANNOTATION, "") for o in namespaces
-    }
-
-    def granted(of: str, to: str) -> bool:
-        return bool({of, "*"} & {name.strip() for name in texts.get(to, "").split(",")})
-
-    return granted
 
 
 async def _look(api: Api) -> World:

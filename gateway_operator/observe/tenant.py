@@ -28,8 +28,8 @@ class Tenant:
     `namespace` is the project (the cluster: `kubesphere-system`), `gateway` the Gateway's name, `working_namespace`
     where its pods run, `workloads` what the pods' names start with. `own` is False for a project that is served by
     somebody else's gateway: it may see its own share of the traffic only. `since` is when the project was created:
-    what is older belongs to another project of the same name. Raises ValueError for names that Kubernetes wouldn't
-    take.
+    what is older belongs to another project of the same name. `strangers` are workloads of other gateways, whose pods
+    might be called as if they were the tenant's. Raises ValueError for names that Kubernetes wouldn't take.
     """
 
     kind: Kind
@@ -39,9 +39,10 @@ class Tenant:
     workloads: tuple[str, ...]
     own: bool
     since: datetime | None = None
+    strangers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in (self.namespace, self.working_namespace, *self.workloads):
+        for name in (self.namespace, self.working_namespace, *self.workloads, *self.strangers):
             if len(name) > DNS_LABEL_LIMIT or not _LABEL.fullmatch(name):
                 raise ValueError(f"no DNS label: {name[:80]!r}")
         if len(self.gateway) > _SUBDOMAIN_LIMIT or not _SUBDOMAIN.fullmatch(self.gateway):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
@@ -120,10 +120,10 @@ class SplitConfig(Model):
     grants: dict[Label, tuple[str, ...]] = Field(default_factory=dict)
 
     @classmethod
-    def of(cls, policies: Iterable[Policy]) -> SplitConfig:
+    def of(cls, policies: Iterable[Policy], grants: Mapping[str, tuple[str, ...]] | None = None) -> SplitConfig:
         """Make a config and its digest."""
         found = tuple(sorted(policies, key=lambda policy: policy.age))
-        return cls(digest=digest(found), policies=found)
+        return cls(digest=digest(found), policies=found, grants=dict(grants or {}))
 
 
 PATH_TYPE: TypeAdapter[PathType] = TypeAdapter(PathType)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from gateway_operator.crds.base import API_VERSION
 from gateway_operator.errors import ApiError, KindNotServed, NotFound
+from gateway_operator.gateways.naming import service_name
 from gateway_operator.kube import Api, Informer, Resource
 from gateway_operator.kube.informer import key_of
 from gateway_operator.observe.tenant import Tenant
@@ -96,10 +98,17 @@ class Gateways:
         """
         if namespace == CLUSTER_URL_NAMESPACE:
             found = self.find(namespace, name)
-            return Tenant.cluster(found.name, found.claim.namespace)
+            return replace(Tenant.cluster(found.name, found.claim.namespace), strangers=self._others(found))
         since = await self.project_since(namespace)
         found, own = self._view(namespace, name)
-        return Tenant.project(namespace, found.name, found.claim.namespace, own=own, since=since)
+        tenant = Tenant.project(namespace, found.name, found.claim.namespace, own=own, since=since)
+        return replace(tenant, strangers=self._others(found))
+
+    def _others(self, entry: Entry) -> tuple[str, ...]:
+        """Return the workloads of other gateways whose names begin as this one's does."""
+        own, here = service_name(entry.name), entry.claim.namespace
+        names = {service_name(other.name) for other in self.all() if other.claim.namespace == here}
+        return tuple(sorted(name for name in names if name.startswith(f"{own}-")))
 
     async def project_since(self, namespace: str) -> datetime:
         """Return when a project was created. Raises Problem 404 or 503, ApiError."""

@@ -1,6 +1,6 @@
 """The one place where queries for logs are built: none can be built without the tenant's own filter. Pure.
 
-A tenant's filter is namespace, pods and time; pods are known by the name of their Deployment, so lines stay visible
+A tenant's filter is namespace, pods and time; pods are known by the name of their workload, so lines stay visible
 after a rollout, and a gateway without pods finds its old lines, never everybody's. What users type is only ever data
 of phrases, terms, ranges and escaped wildcards; there is no query string.
 """
@@ -16,8 +16,9 @@ from gateway_operator.observe.tenant import Tenant
 from gateway_operator.settings_api import ElasticsearchSettings
 
 Json = dict[str, Any]
-# What Kubernetes appends to a Deployment's name: a hash of the template and five characters, both without vowels.
-_OF_DEPLOYMENT = "-[b-df-hj-np-tv-z2-9]{1,10}-[b-df-hj-np-tv-z2-9]{5}"
+# What Kubernetes appends to a workload's name: a Deployment's pods get a hash of the template, all get five characters;
+# neither has vowels.
+_OF_WORKLOAD = "-([b-df-hj-np-tv-z2-9]{1,10}-)?[b-df-hj-np-tv-z2-9]{5}"
 _MILLISECONDS = 1000
 
 
@@ -25,11 +26,12 @@ _MILLISECONDS = 1000
 class Asked:
     """A question as Elasticsearch gets it.
 
-    `filters` select the lines; what they can't say is left to `parse`: whether lines must be read to decide, for the
-    `access` filter that remains and, with `shared`, for whose they are.
+    `filters` select the lines, but for those that `never` matches; what they can't say is left to `parse`: whether
+    lines must be read to decide, for the `access` filter that remains and, with `shared`, for whose they are.
     """
 
     filters: tuple[Json, ...]
+    never: tuple[Json, ...]
     access: AccessFilter
     shared: bool
 
@@ -41,7 +43,7 @@ class Asked:
     @property
     def query(self) -> Json:
         """The query part of a search's body."""
-        return {"bool": {"filter": list(self.filters)}}
+        return {"bool": {"filter": list(self.filters)} | ({"must_not": list(self.never)} if self.never else {})}
 
 
 def asked(tenant: Tenant, query: LogQuery, settings: ElasticsearchSettings) -> Asked:
@@ -57,16 +59,28 @@ def asked(tenant: Tenant, query: LogQuery, settings: ElasticsearchSettings) -> A
         filters.extend(_narrowing(rest, settings.fields.log))
         if not tenant.own:
             filters.append({"match_phrase": {settings.fields.log: tenant.namespace}})
-    return Asked(tuple(filters), rest, shared=not tenant.own and "namespace" not in settings.parsed_fields)
+    return Asked(
+        tuple(filters),
+        tuple(_strangers(tenant, settings)),
+        rest,
+        shared=not tenant.own and "namespace" not in settings.parsed_fields,
+    )
 
 
 def _tenants(tenant: Tenant, settings: ElasticsearchSettings) -> Iterator[Json]:
     """Hold the tenant in: where its gateway runs, its pods of all times, nothing older than the project."""
     fields = settings.fields
     yield {"term": {fields.namespace: tenant.working_namespace}}
-    yield any_of({"regexp": {fields.pod: {"value": name + _OF_DEPLOYMENT}}} for name in tenant.workloads)
+    yield any_of({"regexp": {fields.pod: {"value": name + _OF_WORKLOAD}}} for name in tenant.workloads)
     if tenant.since is not None:
         yield _time(fields.time, "gte", tenant.since.timestamp())
+
+
+def _strangers(tenant: Tenant, settings: ElasticsearchSettings) -> Iterator[Json]:
+    """Leave out pods of gateways with a longer name: `NAME-bcd-x2x9z` may be of `NAME` or of a DaemonSet `NAME-bcd`."""
+    for name in tenant.strangers:
+        if name.startswith(tuple(f"{own}-" for own in tenant.workloads)):
+            yield {"prefix": {settings.fields.pod: {"value": f"{name}-"}}}
 
 
 def _users(query: LogQuery, settings: ElasticsearchSettings) -> Iterator[Json]:

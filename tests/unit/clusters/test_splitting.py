@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gateway_operator.clusters.conflicts import settle
 from gateway_operator.clusters.evaluation import Members, Place, evaluate
+from gateway_operator.clusters.grants import HOSTS_ANNOTATION, grants_of, may_use
 from gateway_operator.clusters.policies import Policy, read
 from gateway_operator.clusters.programming import Issued, PodReport, problems_of, programmed
 from gateway_operator.clusters.splitting import LIMIT, Splitter, settle_all
@@ -124,3 +126,25 @@ def test_programmed_follows_the_pods() -> None:
     assert said(assignments={EDGE.key: Assignment(None, (mine.key,))}) == "ConfigTooLarge"
     pods = [PodReport("p", problems=(("shop/mine", "spec.x", "taken"), ("shop/other", "y", "z")))] * 2
     assert [str(problem) for problem in problems_of(mine.key, pods)] == ["spec.x: taken"]
+
+
+def test_a_granted_host_is_shared_and_the_gateway_hears_of_it() -> None:
+    """Another namespace's path on a host conflicts, until the host's namespace names it; gateways need to know, too."""
+    mine, theirs = policy("mine"), policy("theirs", namespace="web", day=2)
+    theirs = replace(theirs, paths=tuple(replace(path, path="/other") for path in theirs.paths))
+    for grants, served in (({}, 1), ({"shop": ("blog",)}, 1), ({"shop": ("web",)}, 2), ({"shop": ("*",)}, 2)):
+        settled = settle_all([mine, theirs], [EDGE], grants)
+        config = Splitter().run(settled, (), MEMBERS, HERE)[EDGE.key].config
+        assert config is not None
+        assert len(config.policies) == served
+        assert config.grants == grants
+
+
+def test_grants_are_read_from_namespaces() -> None:
+    """Names at commas, or `*`; what can't be a name counts for nothing."""
+    said = {"a": "web, blog,", "b": "*", "c": "No Name", "d": ""}
+    namespaces = [{"metadata": {"name": name, "annotations": {HOSTS_ANNOTATION: text}}} for name, text in said.items()]
+    found = grants_of(HOSTS_ANNOTATION, [*namespaces, {"metadata": {"name": "e"}}])
+    assert found == {"a": ("blog", "web"), "b": ("*",)}
+    asked = (("web", "a"), ("x", "a"), ("x", "b"), ("x", "e"))
+    assert [may_use(found)(*pair) for pair in asked] == [True, False, True, False]

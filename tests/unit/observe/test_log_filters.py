@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -100,7 +101,7 @@ def test_no_query_without_the_tenants_filter(tenant: Tenant, given_: dict[str, s
     assert {"term": {"kubernetes.namespace_name.keyword": tenant.working_namespace}} == required[0]
     pods = list(leaves(required[1]))
     assert [(kind, field) for kind, field, _ in pods] == [("regexp", "kubernetes.pod_name.keyword")]
-    assert pods[0][2]["value"].startswith(f"{tenant.workloads[0]}-[")
+    assert pods[0][2]["value"].startswith(f"{tenant.workloads[0]}-([")
     if tenant.since is not None:
         assert required[2]["range"]["time"]["gte"] == int(tenant.since.timestamp() * 1000)
     assert found.shared is not tenant.own
@@ -111,6 +112,16 @@ def test_no_query_without_the_tenants_filter(tenant: Tenant, given_: dict[str, s
             text = data["value"][1:-1] if data["value"].endswith("*") else data["value"][1:]
             stripped = text.replace("\\\\", "").replace("\\*", "").replace("\\?", "")
             assert not set(stripped) & set("*?\\")
+
+
+def test_pods_of_a_gateway_with_a_longer_name_are_left_out() -> None:
+    """A DaemonSet's pod of gateway shop-bcd is called as a Deployment's of gateway shop might be."""
+    settings = ElasticsearchSettings(urls=("https://x:9200",))
+    tenant = replace(Tenant.project("shop", "gw-shop", "working"), strangers=("gw-shop-bcd", "gw-else"))
+    found = asked(tenant, read({}), settings).query["bool"]
+    assert found["must_not"] == [{"prefix": {"kubernetes.pod_name.keyword": {"value": "gw-shop-bcd-"}}}]
+    with pytest.raises(ValueError, match="DNS"):
+        replace(tenant, strangers=("*",))
 
 
 def test_a_tenant_needs_names_that_kubernetes_takes() -> None:
