@@ -196,6 +196,7 @@ async def _recording(api: Api, settings: OperatorSettings) -> AsyncIterator[Even
         yield recorder
     finally:
         with suppress(TimeoutError):
-            await asyncio.wait_for(recorder.flush(), 2)
+            async with asyncio.timeout(2):
+                await recorder.flush()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

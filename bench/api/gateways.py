@@ -137,7 +137,8 @@ async def _api(cluster: ApiCluster, folder: Path) -> AsyncIterator[tuple[int, ai
             yield process.pid, session
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), 20)
+        async with asyncio.timeout(20):
+            await process.wait()
 
 
 async def _ready(session: aiohttp.ClientSession) -> None:

@@ -34,7 +34,8 @@ class Sightings:
         entry = (looks, future)
         self._waiting[name].append(entry)
         try:
-            return await asyncio.wait_for(future, within)
+            async with asyncio.timeout(within):
+                return await future
         except TimeoutError:
             return float("inf")
         finally:

@@ -142,7 +142,8 @@ class Clusters:
                 log.warning("pass over clusters broke off", error=str(error))
                 rest = _AGAIN
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._dirty.wait(), rest)
+                async with asyncio.timeout(rest):
+                    await self._dirty.wait()
             await asyncio.sleep(_GATHER)
 
     def describe(self) -> dict[str, Any]:

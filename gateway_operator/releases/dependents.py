@@ -69,7 +69,8 @@ class Dependents:
         pending = [i.synced.wait() for k in wanted for i in self._informers.get(k, []) if not i.synced.is_set()]
         if pending:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*pending), _SYNC_TIMEOUT)
+                async with asyncio.timeout(_SYNC_TIMEOUT):
+                    await asyncio.gather(*pending)
 
     async def _start(self, kind: GroupVersionKind) -> None:
         resource = await self._api.resource(kind.api_version, kind.kind)

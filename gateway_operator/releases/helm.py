@@ -172,7 +172,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signum)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _TERM_GRACE)
+            async with asyncio.timeout(_TERM_GRACE):
+                await process.wait()
 
 
 class Helm:

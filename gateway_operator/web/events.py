@@ -34,7 +34,8 @@ async def events(
         while True:
             quiet, change = False, None
             try:
-                change = await asyncio.wait_for(changes.get(), _HEARTBEAT_SECONDS)
+                async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                    change = await changes.get()
             except TimeoutError:
                 quiet = True
                 yield b": still here\n\n"

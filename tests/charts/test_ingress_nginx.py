@@ -116,6 +116,7 @@ def test_flags_that_are_always_there(render):
         "--controller-class=k8s.io/ingress-nginx",
         "--ingress-class=nginx",
         f"--configmap=$(POD_NAMESPACE)/{NAME}",
+        "--multi-cluster-configmap=$(POD_NAMESPACE)/gw-ingress-nginx-multicluster",
     ]
 
 

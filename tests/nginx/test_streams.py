@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +24,7 @@ class Lines:
     def __init__(self, name: str) -> None:
         self.name = name
         self.port = 0
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -30,10 +32,15 @@ class Lines:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, and end the connections that are still open."""
         self._server.close()
+        for writer in self._open:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         while line := await reader.readline():
             writer.write(self.name.encode() + b":" + line)
         writer.close()

@@ -54,7 +54,8 @@ async def test_the_process_serves_and_ends(served, account, people, project, tmp
         assert 'route="/kapis/gateway.kubesphere.io/v1alpha1/namespaces/{namespace}/gateways"' in text
     finally:
         process.send_signal(signal.SIGTERM)
-        _, lines = await asyncio.wait_for(process.communicate(), 30)
+        async with asyncio.timeout(30):
+            _, lines = await process.communicate()
     assert process.returncode == 0, lines.decode()
     audited = [json.loads(line) for line in lines.decode().splitlines() if '"gateway_operator.audit"' in line]
     (line,) = [one for one in audited if one["id"] == answer.headers["X-Request-Id"]]

@@ -333,7 +333,7 @@ async def test_events_stream(people, project, empty):
     written(empty, f"gw-{project}", spec={"controller": {"scope": {"enabled": True, "namespace": project}}})
     await known(manager, project, f"gw-{project}")
     path = "/kapis/gateway.kubesphere.io/v1alpha1/gateways?watch=true"
-    async with manager.session() as session, session.get(path) as stream:
+    async with asyncio.timeout(60), manager.session() as session, session.get(path) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
 
         async def event():
@@ -347,13 +347,13 @@ async def test_events_stream(people, project, empty):
                     return kind, name
             return "", None
 
-        assert await asyncio.wait_for(event(), 20) == ("ADDED", f"gw-{project}")
-        assert await asyncio.wait_for(event(), 20) == ("SYNCED", None)
+        assert await event() == ("ADDED", f"gw-{project}")
+        assert await event() == ("SYNCED", None)
         written(empty, "gw-other", spec={"controller": {"scope": {"enabled": True, "namespace": "other"}}})
         empty.kubectl("label", KIND, f"gw-{project}", "-n", WORKING, "a=b")
-        assert await asyncio.wait_for(event(), 20) == ("MODIFIED", f"gw-{project}")
+        assert await event() == ("MODIFIED", f"gw-{project}")
         empty.kubectl("delete", KIND, f"gw-{project}", "-n", WORKING)
-        assert await asyncio.wait_for(event(), 20) == ("DELETED", f"gw-{project}")
+        assert await event() == ("DELETED", f"gw-{project}")
 
 
 async def test_dropped_followers_leave_nothing(served, people, project, empty):

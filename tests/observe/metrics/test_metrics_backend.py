@@ -211,7 +211,8 @@ async def test_stuck_ones_give_way(prometheus_server: lab.Prometheus) -> None:
                     continue
                 return
 
-        await asyncio.wait_for(again(), 20)
+        async with asyncio.timeout(20):
+            await again()
         await client.close()
         await patient.close()
 
