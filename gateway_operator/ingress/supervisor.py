@@ -1,4 +1,4 @@
-"""PID 1 of nginx's container: runs nginx on the config that the controller wrote, and proves every change.
+"""The first program of nginx's container: runs nginx on the config that the controller wrote, and proves every change.
 
 It has no token and knows nothing of Kubernetes; it takes short JSON lines over a unix socket. A new generation is
 tested, `current` is swapped in one rename, nginx reloads, and the change counts only when new workers answer with its

@@ -84,6 +84,27 @@ def test_nginx_has_no_token_and_another_user(clean: Target) -> None:
     assert run("controller", token) == "True 10001"
 
 
+def _started(target: Target, release: str, known: set[str]) -> list[str]:
+    """The release's pods, but for the known ones, in which a container has begun to run."""
+    found = {pod["metadata"]["name"]: pod["status"].get("containerStatuses", []) for pod in o.pods(target, release)}
+    return [
+        name for name, states in found.items() if name not in known and any("running" in s["state"] for s in states)
+    ]
+
+
+def test_a_pod_that_is_told_to_end_while_it_starts_does_so(clean: Target) -> None:
+    """A TERM before the programs listen for it isn't lost: the pod doesn't wait until its 300 seconds have passed."""
+    o.project(clean, "shop")
+    name = "kubesphere-router-shop"
+    clean.kubectl("apply", "-f", "-", text=o.gateway(name, project="shop"))
+    known: set[str] = set()
+    for _ in range(3):
+        clean.wait("a container runs", lambda: bool(_started(clean, f"{name}-ingress", known)), 120)
+        pod = _started(clean, f"{name}-ingress", known)[0]
+        clean.kubectl("delete", "pod", pod, "-n", o.WORKING, "--timeout=60s")
+        known.add(pod)
+
+
 def test_refused_while_a_cluster_gateway_exists_and_installs_when_it_goes(clean: Target) -> None:
     """A new project gateway waits for the blocker, says so, and comes by itself when it is gone."""
     o.project(clean, "blog")

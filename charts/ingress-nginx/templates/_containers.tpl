@@ -29,7 +29,6 @@ only with privilege escalation, which the node's own ports below 1024 need */}}
 - name: controller
   image: {{ include "ingress-nginx.controller.image" . | quote }}
   imagePullPolicy: {{ $c.image.pullPolicy | quote }}
-  command: [gateway-operator]
   args:
     - ingress
     {{- include "ingress-nginx.flags" . | trim | nindent 4 }}
@@ -80,7 +79,6 @@ only with privilege escalation, which the node's own ports below 1024 need */}}
 - name: nginx
   image: {{ include "ingress-nginx.controller.image" . | quote }}
   imagePullPolicy: {{ $c.image.pullPolicy | quote }}
-  command: [gateway-operator]
   args:
     - nginx
     - --shutdown-grace-period={{ $c.shutdownGracePeriodSeconds }}
