@@ -203,5 +203,6 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         if value is None:
             continue
         old = result.get(key)
-        result[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        # also where there was nothing before: a section of flags has many that say nothing
+        result[key] = _merge(old if isinstance(old, dict) else {}, value) if isinstance(value, dict) else value
     return result

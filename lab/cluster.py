@@ -197,11 +197,18 @@ class Lab:
             self._remove()
 
     def _remove(self) -> None:
+        for folder in self.servers.glob("*"):
+            Daemons(folder).stop_all(kill=True)
         for cluster in self.clusters:
             say(f"removing the cluster {cluster.name} ...")
             cluster.remove()
         network.delete_bridge(self.plan)
         shutil.rmtree(run_dir(self.plan.name), ignore_errors=True)
+
+    @property
+    def servers(self) -> Path:
+        """The folders of servers that run beside the clusters and end with the lab."""
+        return run_dir(self.plan.name) / "servers"
 
     def __getitem__(self, name: str) -> Cluster:
         for cluster in self.clusters:

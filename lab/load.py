@@ -142,22 +142,24 @@ async def _ask(way: Way, method: str, body: bytes) -> Answer:
 
 def count(way: Way, total: int) -> Counter[str]:
     """Send `total` requests as fast as they are answered, and count by cluster; failures by status or error."""
-    return asyncio.run(_count(way, total))
+    return by_cluster(volley(way, total))
 
 
-async def _count(way: Way, total: int) -> Counter[str]:
-    tally: Counter[str] = Counter()
+def volley(way: Way, total: int) -> list[Answer]:
+    """Send `total` requests as fast as they are answered."""
+    return asyncio.run(_volley(way, total))
+
+
+async def _volley(way: Way, total: int) -> list[Answer]:
     numbers = iter(range(total))
     client = Client(way)
 
-    async def one_after_the_other() -> None:
-        for _ in numbers:
-            answer = await client.get()
-            tally[answer.giver] += 1
+    async def one_after_the_other() -> list[Answer]:
+        return [await client.get() for _ in numbers]
 
-    await asyncio.gather(*(one_after_the_other() for _ in range(min(AT_ONCE, total))))
+    found = await asyncio.gather(*(one_after_the_other() for _ in range(min(AT_ONCE, total))))
     client.close()
-    return tally
+    return [answer for some in found for answer in some]
 
 
 class Steady:

@@ -27,6 +27,7 @@ class Node:
         self.plan = plan
         self.daemons = daemons
         self.socket = directory / "containerd.sock"
+        self.logs = directory / "pods"
 
     def start(self) -> None:
         """Write the configuration and start what isn't running."""

@@ -41,7 +41,9 @@ class Authority:
             data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
         )  # fmt: skip
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        certificate = builder.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
+        builder = builder.add_extension(usage, critical=True)
+        builder = builder.add_extension(_identifier(self._key), critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         self.pair = self._write("ca", certificate, self._key)
 
     def issue(self, file: str, common_name: str, groups: Iterable[str] = (), hosts: Iterable[str] = ()) -> Pair:
@@ -50,6 +52,9 @@ class Authority:
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         builder = _builder(_subject(common_name, groups), self._name, key)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        # Python 3.13 takes no certificate that doesn't name its issuer's key
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         names = [_general_name(host) for host in hosts]
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -76,6 +81,10 @@ class Authority:
             )
         )
         return pair
+
+
+def _identifier(key: ec.EllipticCurvePrivateKey) -> x509.SubjectKeyIdentifier:
+    return x509.SubjectKeyIdentifier.from_public_key(key.public_key())
 
 
 def _subject(common_name: str, groups: Iterable[str]) -> x509.Name:

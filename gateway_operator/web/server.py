@@ -46,7 +46,7 @@ def make_server(app: FastAPI, address: tuple[str | None, int], context: ssl.SSLC
     return Server(
         uvicorn.Config(
             app,
-            host=host or "::",
+            host=host or "",  # both families: asyncio makes sockets of "::" for IPv6 alone
             port=port,
             http=PeerProtocol,
             ws="none",

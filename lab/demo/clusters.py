@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lab import load
 from lab.cluster import Cluster, Lab
 from lab.demo import objects
 from lab.demo.report import Cut, Report
+from lab.demo.tally import Tally
 from lab.demo.target import Target
 from lab.errors import LabError
 from lab.images import ECHO
@@ -53,27 +55,43 @@ def join_members(target: Target, lab: Lab) -> None:
     target.show("get", "mcl")
 
 
-def split(target: Target, port: int, report: Report) -> load.Way:
+@dataclass(frozen=True)
+class Counted:
+    """The way to the policy's service through a gateway; what is sent on it is counted."""
+
+    way: load.Way
+    gateway: str
+    tally: Tally
+
+    def send(self, total: int) -> Counter[str]:
+        """Send requests as fast as they are answered, and count by cluster."""
+        return self.keep(load.volley(self.way, total))
+
+    def keep(self, answers: list[load.Answer]) -> Counter[str]:
+        """Count by cluster what was sent on the way."""
+        self.tally.add(self.gateway, self.way.host, self.way.path, ((answer.status, answer.took) for answer in answers))
+        return load.by_cluster(answers)
+
+
+def split(target: Target, counted: Counted, report: Report) -> None:
     """Apply the sample policy and count who answers some thousand requests."""
     print(f"    the sample, unchanged: {objects.POLICY.relative_to(objects.ROOT)}", flush=True)
     target.apply(objects.POLICY.read_text())
     for condition in ("Programmed", "BackendsReady"):
         target.kubectl("wait", "ctp/cafe", "-n", "default", f"--for=condition={condition}", "--timeout=60s")
-    way = load.Way(target.node_ip, port, "cafe.example.com", "/tea")
-    target.wait("both members answer", lambda: set(load.count(way, 50)) == set(MEMBERS), _BACK_SECONDS)
-    answers = load.count(way, REQUESTS)
+    target.wait("both members answer", lambda: set(counted.send(50)) == set(MEMBERS), _BACK_SECONDS)
+    answers = counted.send(REQUESTS)
     desired = shares(target, "cafe")
     _tell(answers, desired)
     if set(answers) - set(desired):
         raise LabError(f"not every request was answered: {dict(answers)}")
     report.split, report.policy = dict(answers), desired
     target.show("get", "ctp", "cafe", "-n", "default")
-    return way
 
 
-def cut_off(target: Target, lab: Lab, way: load.Way, report: Report) -> None:
+def cut_off(target: Target, lab: Lab, counted: Counted, report: Report) -> None:
     """Drop the packets of a member while requests flow; then let it come back."""
-    lost, traffic = lab[LOST], load.Steady(way, RATE)
+    lost, traffic = lab[LOST], load.Steady(counted.way, RATE)
     with traffic.flowing():
         time.sleep(1)
         at = time.monotonic()
@@ -87,6 +105,7 @@ def cut_off(target: Target, lab: Lab, way: load.Way, report: Report) -> None:
         print(f"    {LOST} is there again", flush=True)
         back = target.wait(f"{LOST} answers again", lambda: LOST in _since(traffic, healed), _BACK_SECONDS)
         time.sleep(1)
+    counted.keep(traffic.answers)
     during = traffic.between(at, healed)
     cut = report.cut = Cut(
         requests=len(during),
@@ -102,8 +121,8 @@ def cut_off(target: Target, lab: Lab, way: load.Way, report: Report) -> None:
         flush=True,
     )
     print(f"    {LOST} answered again {cut.back_s} s after the cut's end", flush=True)
-    target.wait("the shares are the policy's again", lambda: _near(way, report.policy), _BACK_SECONDS)
-    _tell(load.count(way, REQUESTS // 5), report.policy)
+    target.wait("the shares are the policy's again", lambda: _near(counted, report.policy), _BACK_SECONDS)
+    _tell(counted.send(REQUESTS // 5), report.policy)
 
 
 def shares(target: Target, policy: str, namespace: str = "default", path: int = 0) -> dict[str, float]:
@@ -117,9 +136,9 @@ def _since(traffic: load.Steady, begin: float) -> Counter[str]:
     return load.by_cluster(traffic.between(begin, time.monotonic()))
 
 
-def _near(way: load.Way, policy: dict[str, float], total: int = 500) -> bool:
+def _near(counted: Counted, policy: dict[str, float], total: int = 500) -> bool:
     """Whether a few hundred answers lie within a tenth of the policy."""
-    answers = load.count(way, total)
+    answers = counted.send(total)
     return all(abs(answers[name] / total - share / 100) < 0.1 for name, share in policy.items())  # noqa: PLR2004
 
 

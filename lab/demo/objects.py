@@ -1,7 +1,9 @@
 """The objects that the demo applies, apart from the sample of `docs/samples/`, which it applies as it is."""
 
 import base64
+import ipaddress
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from cryptography.x509.oid import NameOID
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "docs" / "samples" / "gateway.yaml"
 POLICY = ROOT / "docs" / "samples" / "clustertrafficpolicy.yaml"
+OPERATOR_NAMESPACE = "gateway-system"
 WORKING_NAMESPACE = "kubesphere-controls-system"
 HOSTS = {"shop": "shop.example.com", "blog": "blog.example.com"}
 
@@ -109,19 +112,24 @@ def _ingress(project: str) -> dict[str, Any]:
 
 
 def certificate(project: str, host: str) -> dict[str, Any]:
-    """A Secret with a self-signed certificate for a host."""
+    """A Secret with a self-signed certificate for a project's host."""
+    return tls_secret(f"{project}-tls", project, [host])
+
+
+def tls_secret(name: str, namespace: str, hosts: Sequence[str]) -> dict[str, Any]:
+    """A Secret with a self-signed certificate for names and addresses; the first is its subject."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
@@ -131,9 +139,40 @@ def certificate(project: str, host: str) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
-        "metadata": {"name": f"{project}-tls", "namespace": project},
+        "metadata": {"name": name, "namespace": namespace},
         "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
     }
+
+
+def account(name: str, namespace: str, role: str, *, everywhere: bool) -> str:
+    """A ServiceAccount with a ClusterRole, in its namespace or everywhere."""
+    rbac = "rbac.authorization.k8s.io"
+    kind = "ClusterRoleBinding" if everywhere else "RoleBinding"
+    meta = {"name": name} if everywhere else {"name": name, "namespace": namespace}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    given = {"apiGroup": rbac, "kind": "ClusterRole", "name": role}
+    parts: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}},
+        {"apiVersion": f"{rbac}/v1", "kind": kind, "metadata": meta, "roleRef": given, "subjects": [subject]},
+    ]
+    return "---\n".join(_yaml(part) for part in parts)
+
+
+def namespace(name: str) -> str:
+    """A namespace."""
+    return _yaml(_namespace(name))
+
+
+def unbase64(text: str) -> str:
+    """What a Secret's value says."""
+    return base64.b64decode(text).decode()
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _yaml(obj: dict[str, Any]) -> str:

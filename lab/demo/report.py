@@ -35,10 +35,47 @@ class Cut:
 
 
 @dataclass
+class Pair:
+    """What the API said, and what the load generator counted."""
+
+    asked: float
+    counted: float
+
+
+@dataclass
+class Asked:
+    """One user's view of one gateway since the traffic began.
+
+    Latencies are seconds, counted at the client. What is `counted` was answered; of those `unanswered` nobody knows
+    whether the gateway saw them.
+    """
+
+    view: str
+    requests: Pair
+    success_rate: Pair
+    latency_p95_seconds: Pair
+    log_lines: Pair
+    unanswered: int = 0
+
+    def rows(self) -> list[str]:
+        """Lines of a table: name, the API's word, the load generator's."""
+        rate, latency = self.success_rate, self.latency_p95_seconds
+        return [
+            f"{'':<14}{'the API says':>14}{'counted':>14}",
+            f"{'requests':<14}{self.requests.asked:>14.0f}{self.requests.counted:>14.0f}",
+            f"{'success rate':<14}{rate.asked:>14.2%}{rate.counted:>14.2%}",
+            f"{'95% within':<14}{latency.asked:>12.3f} s{latency.counted:>12.3f} s at the client",
+            f"{'access lines':<14}{self.log_lines.asked:>14.0f}{self.log_lines.counted:>14.0f}",
+            *([f"{'no answer':<14}{'':>14}{self.unanswered:>14}"] if self.unanswered else []),
+        ]
+
+
+@dataclass
 class Report:
     """The report: gateways that are served, requests, milliseconds until a repair was seen, seconds of each step.
 
-    `split` has the requests that each cluster answered, `policy` the percent that it should; empty on a user's cluster.
+    `split` has the requests that each cluster answered, `policy` the percent that it should, `api` what the API says of
+    the traffic; they are empty on a user's cluster.
     """
 
     gateways: list[dict[str, object]] = field(default_factory=list)
@@ -47,6 +84,7 @@ class Report:
     split: dict[str, int] = field(default_factory=dict)
     policy: dict[str, float] = field(default_factory=dict)
     cut: Cut | None = None
+    api: list[Asked] = field(default_factory=list)
     repaired_ms: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -78,6 +116,10 @@ class Report:
         if self.cut:
             lines.append(f"  a member cut off: {self.cut.failed} of {self.cut.requests} requests failed")
         lines += [f"  {what}: back after {ms} ms" for what, ms in self.repaired_ms.items()]
+        lines += [
+            f"  {one.view}: {one.requests.asked:.0f} requests by the API, {one.requests.counted:.0f} counted"
+            for one in self.api
+        ]
         whole = sum(self.seconds.values())
         lines.append("  seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in self.seconds.items()) + f" = {whole:.0f}")
         return "\n".join(lines)

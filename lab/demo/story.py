@@ -2,24 +2,28 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab import tools
-from lab.cluster import Lab
-from lab.demo import clusters, objects, traffic
+from lab import load, tools
+from lab.cluster import Cluster, Lab
+from lab.demo import api, asked, clusters, objects, observability, traffic
+from lab.demo.observability import Servers
 from lab.demo.report import Report
+from lab.demo.tally import Tally
 from lab.demo.target import Target, users_cluster
 from lab.errors import LabError
 from lab.images import ECHO, image
 
 LAB = "demo"
-OPERATOR_NAMESPACE = "gateway-system"
+OPERATOR_NAMESPACE = objects.OPERATOR_NAMESPACE
 REQUESTS_PER_ROUTE = 100
 CLUSTER_GATEWAY = "kubesphere-router-proj1"  # seed name of the sample: it serves the whole cluster
 SHOP_GATEWAY = "kubesphere-router-shop"
 BLOG_GATEWAY = "kubesphere-router-blog"
+TEA = "/tea"
 _KINDS = (
     "gateways.gateway.kubesphere.io",
     "nginxes.gateway.kubesphere.io",
@@ -31,28 +35,37 @@ _KINDS = (
 def tell(kubeconfig: Path | None = None) -> None:
     """Play the whole demo and leave it running. Raises LabError."""
     report = Report()
-    with report.step("lab", "Clusters whose pods run"):
-        target = users_cluster(kubeconfig) if kubeconfig else lab_target(members=clusters.MEMBERS)
+    with report.step("lab", "Clusters whose pods run" + ("" if kubeconfig else ", Elasticsearch and Prometheus")):
+        target, servers = (users_cluster(kubeconfig), None) if kubeconfig else _everything()
     with report.step("operator", "The operator, from its chart"):
-        install_operator(target)
+        _install(target, servers)
         target.show("get", "pods", "-n", OPERATOR_NAMESPACE)
     with report.step("apps", "Two projects, each with an app and an Ingress"):
         for project in objects.HOSTS:
             target.apply(objects.app(project, target.app_image))
     with report.step("gateways", "A project gateway, then the cluster gateway, then one that comes too late"):
         _gateways(target, report)
+        _scraped(servers)
+    tally = Tally()
     with report.step("traffic", "Requests through both gateways"):
         routes = _routes(target)
-        _requests(target, report, routes)
+        _requests(target, report, routes, tally)
     if kubeconfig:
         print("\n==> Several clusters: left out, for their networks would have to be made; `make demo` alone shows it")
     else:
-        _several_clusters(target, report)
+        _several_clusters(target, report, tally)
     with report.step("repair", "Somebody deletes a Deployment and edits a Service"):
-        _sabotage(target, report, routes)
+        _scraped(servers)  # a gateway that goes takes its counts along
+        _sabotage(target, report, routes, tally)
+    if servers:
+        with report.step("api", "Metrics and logs, asked through the API with tokens"):
+            _ask(target, report, tally)
+    else:
+        print("\n==> Metrics and logs: left out, for the demo knows no Elasticsearch and no Prometheus of this cluster")
     report.write()
     print("\n==> Summary (also in lab/report.json)")
     print(report.summary())
+    asked.check(report.api)
     _hints(target, kubeconfig)
 
 
@@ -84,10 +97,31 @@ def _clear(target: Target) -> None:
 
 def lab_target(name: str = LAB, members: Sequence[str] = ()) -> Target:
     """Bring a cluster up with the images in it, and clusters beside it that are not yet members of it."""
-    centre = Lab.up(clusters=[clusters.CENTRE, *members], name=name)[clusters.CENTRE]
+    return _with_image(Lab.up(clusters=[clusters.CENTRE, *members], name=name)[clusters.CENTRE])
+
+
+def _everything() -> tuple[Target, Servers]:
+    """Bring the demo's clusters up, and what stores logs and metrics."""
+    lab = Lab.up(clusters=[clusters.CENTRE, *clusters.MEMBERS], name=LAB)
+    centre = lab[clusters.CENTRE]
+    with ThreadPoolExecutor() as threads:  # one waits for a JVM, the other for a disk
+        servers = threads.submit(observability.up, lab, centre)
+        return _with_image(centre), servers.result()
+
+
+def _with_image(centre: Cluster) -> Target:
     built = image()
     centre.ensure(built)
     return Target(centre.kubeconfig, centre.node_ip, built.name, ECHO)
+
+
+def _install(target: Target, servers: Servers | None) -> None:
+    if servers is None:
+        install_operator(target)
+        return
+    api.prepare(target)
+    target.kubectl("apply", "-f", "-", text=servers.credentials())
+    install_operator(target, *api.VALUES, *servers.values())
 
 
 def install_operator(target: Target, *settings: str) -> None:
@@ -142,35 +176,56 @@ def _routes(target: Target) -> list[traffic.Route]:
     shop, cluster = _node_ports(target, SHOP_GATEWAY), _node_ports(target, CLUSTER_GATEWAY)
     hosts = objects.HOSTS
     return [
-        traffic.Route("shop's gateway", shop["http"], hosts["shop"], "shop"),
-        traffic.Route("cluster gateway", cluster["http"], hosts["shop"], "shop"),
-        traffic.Route("cluster gateway (TLS)", cluster["https"], hosts["blog"], "blog", tls=True),
+        traffic.Route("shop's gateway", shop["http"], hosts["shop"], "shop", through=SHOP_GATEWAY),
+        traffic.Route("cluster gateway", cluster["http"], hosts["shop"], "shop", through=CLUSTER_GATEWAY),
+        traffic.Route(
+            "cluster gateway (TLS)", cluster["https"], hosts["blog"], "blog", tls=True, through=CLUSTER_GATEWAY
+        ),
     ]
 
 
-def _requests(target: Target, report: Report, routes: list[traffic.Route]) -> None:
+def _requests(target: Target, report: Report, routes: list[traffic.Route], tally: Tally) -> None:
     for route in routes:
-        target.wait(f"{route.host} answers", partial(traffic.answers, target.node_ip, route))
-    report.requests = traffic.send(target.node_ip, routes, REQUESTS_PER_ROUTE)
+        target.wait(f"{route.host} answers", partial(traffic.answers, target.node_ip, route, tally))
+    report.requests = traffic.send(target.node_ip, routes, REQUESTS_PER_ROUTE, tally)
     for backend, count in sorted(report.requests.by_backend.items()):
         print(f"    {count:>5}  {backend}", flush=True)
     if report.requests.ok != report.requests.sent:
         raise LabError(f"only {report.requests.ok} of {report.requests.sent} requests were answered by the right app")
 
 
-def _several_clusters(target: Target, report: Report) -> None:
+def _several_clusters(target: Target, report: Report, tally: Tally) -> None:
     lab = Lab.find(LAB)
     if lab is None:
         raise LabError(f"the lab {LAB} is gone")
     with report.step("members", "Two more clusters become members"):
         clusters.join_members(target, lab)
     with report.step("split", "One policy, requests spread over both by its weights"):
-        way = clusters.split(target, _node_ports(target, CLUSTER_GATEWAY)["http"], report)
+        way = load.Way(target.node_ip, _node_ports(target, CLUSTER_GATEWAY)["http"], "cafe.example.com", TEA)
+        counted = clusters.Counted(way, CLUSTER_GATEWAY, tally)
+        clusters.split(target, counted, report)
     with report.step("cut", "A member's network is cut in silence"):
-        clusters.cut_off(target, lab, way, report)
+        clusters.cut_off(target, lab, counted, report)
 
 
-def _sabotage(target: Target, report: Report, routes: list[traffic.Route]) -> None:
+def _scraped(servers: Servers | None) -> None:
+    if servers:
+        servers.scraped(f"{gateway}-metrics" for gateway in (SHOP_GATEWAY, CLUSTER_GATEWAY))
+
+
+def _ask(target: Target, report: Report, tally: Tally) -> None:
+    found = api.find(target)
+    observer = api.user(target, "observer", OPERATOR_NAMESPACE, "gateway-operator-view", everywhere=True)
+    viewer = api.user(target, "viewer", "shop", "view")
+    print(f"    {found.url}{api.METRICS}/namespaces/.../ingresses", flush=True)
+    print(f"    {found.url}{api.GATEWAYS}/namespaces/.../gateways/.../logs", flush=True)
+    views = asked.views(observer, viewer, CLUSTER_GATEWAY, SHOP_GATEWAY)
+    report.api = [asked.compare(found, view, tally) for view in views]
+    asked.search(found, views[0], tally, TEA)
+    asked.refused(found, viewer)
+
+
+def _sabotage(target: Target, report: Report, routes: list[traffic.Route], tally: Tally) -> None:
     namespace = objects.WORKING_NAMESPACE
     old = target.get("deployment", CLUSTER_GATEWAY, "-n", namespace)["metadata"]["uid"]
     started = time.monotonic()
@@ -189,8 +244,10 @@ def _sabotage(target: Target, report: Report, routes: list[traffic.Route]) -> No
         lambda: target.get("service", SHOP_GATEWAY, "-n", namespace)["spec"]["selector"] == before,
     )
     _repaired(report, "the edited Service", started)
+    # what the old pod still serves after its last scrape would be in no metric
+    target.kubectl("rollout", "status", f"deployment/{CLUSTER_GATEWAY}", "-n", namespace, "--timeout=240s")
     for route in routes:
-        target.wait(f"{route.host} answers again", partial(traffic.answers, target.node_ip, route))
+        target.wait(f"{route.host} answers again", partial(traffic.answers, target.node_ip, route, tally))
     print("    requests through both gateways are answered again", flush=True)
 
 

@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from lab.control import free_ports
 from lab.debian import require
 from lab.errors import LabError
 from lab.paths import cache, locked, run_dir, say
 from lab.pki import Authority
 from lab.process import Daemons, wait_for
+from lab.servers.place import BESIDE, LOOPBACK, Place
 
 VERSION = "8.19.21"
 _ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
@@ -51,8 +51,9 @@ _JVM = """\
 """
 _SETTINGS = """\
 cluster.name: lab
-network.host: 127.0.0.1
+http.host: {host}
 http.port: {port}
+transport.host: 127.0.0.1
 transport.port: {transport}
 discovery.type: single-node
 node.processors: 2
@@ -75,21 +76,22 @@ class Elasticsearch:
     port: int
     transport: int
     password: str
+    host: str = LOOPBACK
 
     @classmethod
-    def start(cls, folder: Path, *, holders: Path | None = None) -> Self:
+    def start(cls, folder: Path, place: Place = BESIDE, *, holders: Path | None = None) -> Self:
         """Start a server with empty data in `folder`; returns when it answers.
 
-        It dies with this process, or with the last that holds a lock on the file `holders`.
+        It dies as its place says, or with the last that holds a lock on the file `holders`.
         """
         home = _home()
         require(PROGRAMS)
         Daemons(folder).stop_all(kill=True)
         shutil.rmtree(folder, ignore_errors=True)
-        port, transport = free_ports(2)
-        server = cls(folder, port, transport, base64.b32encode(os.urandom(15)).decode())
+        port, transport = place.ports(9200, 9300)
+        server = cls(folder, port, transport, base64.b32encode(os.urandom(15)).decode(), place.host)
         server._configure(home)
-        server._run(home, holders)
+        server._run(home, holders, place)
         plan = {**asdict(server), "folder": str(folder)}
         path = folder / "plan.json"
         path.touch(0o600)
@@ -124,7 +126,7 @@ class Elasticsearch:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.host}:{self.port}"
 
     @property
     def ca_file(self) -> Path:
@@ -142,7 +144,7 @@ class Elasticsearch:
 
     def start_again(self) -> None:
         """Start it again after `stop`: same address, same data."""
-        self._run(_home(), None)
+        self._run(_home(), None, BESIDE)
 
     def call(self, method: str, path: str, body: object = None, *, timeout: float = 60) -> Any:
         """Ask the server as its administrator; `body` is JSON, or the lines of a bulk request as text."""
@@ -166,8 +168,10 @@ class Elasticsearch:
         for part in ("data", "logs", "tmp"):
             (self.folder / part).mkdir(parents=True)
         shutil.copytree(home / "config", config)
-        Authority(config / "pki", NAME).issue("server", NAME, hosts=["localhost", "127.0.0.1"])
-        text = _SETTINGS.format(port=self.port, transport=self.transport, config=config, folder=self.folder)
+        Authority(config / "pki", NAME).issue("server", NAME, hosts=dict.fromkeys(["localhost", LOOPBACK, self.host]))
+        text = _SETTINGS.format(
+            host=self.host, port=self.port, transport=self.transport, config=config, folder=self.folder
+        )
         (config / "elasticsearch.yml").write_text(text)
         (config / "jvm.options").write_text(_JVM)
         for path in (config / "users", self.password_file):
@@ -178,7 +182,7 @@ class Elasticsearch:
         (config / "roles.yml").write_text("".join(f"{name}: {role}\n" for name, role in _ROLES.items()))
         self.password_file.write_text(self.password)
 
-    def _run(self, home: Path, holders: Path | None) -> None:
+    def _run(self, home: Path, holders: Path | None, place: Place) -> None:
         unshare = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
         java = Path(shutil.which("java") or "java").resolve().parent.parent
         env = {
@@ -187,7 +191,7 @@ class Elasticsearch:
             "ES_TMPDIR": str(self.folder / "tmp"),
             "CLI_JAVA_OPTS": "-Xmx32m -XX:TieredStopAtLevel=1",
         }
-        daemons = Daemons(self.folder, tied=holders is None, prefix=unshare)
+        daemons = Daemons(self.folder, tied=place.tied and holders is None, prefix=[*place.enter, *unshare])
         daemons.start(NAME, [home / "bin" / "elasticsearch"], env)
         if holders is not None:
             self._end_with(holders)

@@ -6,6 +6,7 @@ names another. Its pages need files that lie elsewhere then and `/` answers 500;
 
 import json
 import os
+import shutil
 import struct
 import urllib.error
 import urllib.parse
@@ -15,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from lab.control import free_ports
 from lab.debian import derived_root
 from lab.process import Daemons, wait_for
+from lab.servers.place import BESIDE, Place
 
+NAME = "prometheus"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 KEPT_FOR = "30d"
 BATCH = 500  # series in one request
@@ -36,6 +38,23 @@ scrape_configs:
   - job_name: honoured
     honor_labels: true
     file_sd_configs: [{{files: ["{folder}/honoured-*.json"], refresh_interval: 1s}}]
+"""
+# as the Prometheus operator writes it for the gateways' ServiceMonitors
+DISCOVERED = """\
+  - job_name: gateways
+    kubernetes_sd_configs:
+      - {{role: endpointslice, kubeconfig_file: "{kubeconfig}", namespaces: {{names: ["{namespace}"]}}}}
+    relabel_configs:
+      - source_labels:
+          - __meta_kubernetes_service_label_app_kubernetes_io_component
+          - __meta_kubernetes_endpointslice_port_name
+        regex: controller;metrics
+        action: keep
+      - {{source_labels: [__meta_kubernetes_service_name], target_label: job}}
+      - {{source_labels: [__meta_kubernetes_service_name], target_label: service}}
+      - {{source_labels: [__meta_kubernetes_namespace], target_label: namespace}}
+      - {{source_labels: [__meta_kubernetes_pod_name], target_label: pod}}
+      - {{source_labels: [__meta_kubernetes_endpointslice_port_name], target_label: endpoint}}
 """
 
 
@@ -57,44 +76,67 @@ def command(name: str = "prometheus") -> list[str]:
     return [loader, "--library-path", f"{root}/{LIBRARIES}", f"{root}/usr/bin/{name}"]
 
 
+@dataclass(frozen=True)
+class Gateways:
+    """The gateways of a namespace, whose metrics Services are found through the API server."""
+
+    kubeconfig: Path
+    namespace: str
+
+
 class Prometheus:
     """One server; its data lie in its folder and end with it."""
 
-    def __init__(self, folder: Path, port: int, daemons: Daemons) -> None:
+    def __init__(self, folder: Path, url: str, daemons: Daemons) -> None:
         """Wrap a server; use `start` to get one that runs."""
         self.folder = folder
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = url
         self.daemons = daemons
 
     @classmethod
-    def start(cls, folder: Path, *, interval: str = "1s", tied: bool = True) -> Self:
-        """Start with empty data; returns when it answers queries. It scrapes what `scrape` names each `interval`."""
+    def start(
+        cls, folder: Path, place: Place = BESIDE, *, interval: str = "1s", gateways: Gateways | None = None
+    ) -> Self:
+        """Start with empty data; returns when it answers queries.
+
+        Each `interval` it scrapes what `scrape` names, and the `gateways` that there are.
+        """
         argv = command()
-        (port,) = free_ports(1)
-        targets = folder / "targets"
-        targets.mkdir(parents=True)
-        config = folder / "prometheus.yml"
-        config.write_text(CONFIG.format(interval=interval, kept=KEPT_FOR, folder=targets))
-        server = cls(folder, port, Daemons(folder, tied=tied))
+        daemons = Daemons(folder, tied=place.tied, prefix=place.enter)
+        daemons.stop_all(kill=True)
+        (port,) = place.ports(9090)
+        config = _configure(folder, interval, gateways)
+        server = cls(folder, f"http://{place.host}:{port}", daemons)
         server.daemons.start(
-            "prometheus",
+            NAME,
             [
                 *argv,
                 f"--config.file={config}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--storage.tsdb.retention.time={KEPT_FOR}",
-                f"--web.listen-address=127.0.0.1:{port}",
+                f"--web.listen-address={place.host}:{port}",
                 "--web.enable-remote-write-receiver",
                 "--log.level=warn",
             ],
             {"GOMAXPROCS": "2"},
         )
         try:
-            wait_for("Prometheus", server.ready, seconds=60, blame=lambda: server.daemons.tail("prometheus"))
+            wait_for("Prometheus", server.ready, seconds=60, blame=lambda: server.daemons.tail(NAME))
         except BaseException:
             server.stop()
             raise
+        (folder / "url").write_text(server.url)
         return server
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The server that runs in `folder`, started by whichever process."""
+        daemons = Daemons(folder)
+        try:
+            found = cls(folder, (folder / "url").read_text(), daemons)
+        except OSError:
+            return None
+        return found if daemons.alive(NAME) and found.ready() else None
 
     def ready(self) -> bool:
         """Whether it answers queries."""
@@ -134,6 +176,18 @@ class Prometheus:
         with urllib.request.urlopen(f"{self.url}/api/v1/query", form, timeout=60) as answer:  # noqa: S310
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
             return found
+
+
+def _configure(folder: Path, interval: str, gateways: Gateways | None) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    targets = folder / "targets"
+    targets.mkdir(parents=True)
+    text = CONFIG.format(interval=interval, kept=KEPT_FOR, folder=targets)
+    if gateways:
+        text += DISCOVERED.format(kubeconfig=gateways.kubeconfig, namespace=gateways.namespace)
+    config = folder / "prometheus.yml"
+    config.write_text(text)
+    return config
 
 
 def _series(one: Written) -> bytes:

@@ -1,7 +1,7 @@
 """Ships the logs of containers into Elasticsearch as KubeSphere's pipeline stores them, by Debian's rsyslog.
 
-It follows the files that kubelet keeps (`POD_NAMESPACE_CONTAINER-ID.log`, in the CRI's format) and waits while
-Elasticsearch is away. rsyslog comes from a root file system of the image's release.
+It follows the files that a kubelet keeps (`NAMESPACE_POD_UID/CONTAINER/RESTARTS.log`, in the CRI's format) and waits
+while Elasticsearch is away. rsyslog comes from a root file system of the image's release.
 """
 
 from collections.abc import Sequence
@@ -30,14 +30,16 @@ template(name="document" type="list") {{
   constant(value="\\",\\"kubernetes\\":") property(name="$!kubernetes") constant(value="}}")
 }}
 ruleset(name="ship") {{
-  set $.file = re_extract($!metadata!filename, "([^/]+)\\\\.log\\$", 0, 1, "");
-  set $!kubernetes!pod_name = field($.file, 95, 1);
-  set $!kubernetes!namespace_name = field($.file, 95, 2);
-  set $!kubernetes!container_name = re_extract($.file, "_([^_]+)-[0-9a-f]{{64}}\\$", 0, 1, "");
-  set $!kubernetes!docker_id = re_extract($.file, "-([0-9a-f]{{64}})\\$", 0, 1, "");
+  set $.pod = re_extract($!metadata!filename, "([^/]+)/[^/]+/[0-9]+\\\\.log\\$", 0, 1, "");
+  set $.container = re_extract($!metadata!filename, "([^/]+)/[0-9]+\\\\.log\\$", 0, 1, "");
+  set $!kubernetes!namespace_name = field($.pod, 95, 1);
+  set $!kubernetes!pod_name = field($.pod, 95, 2);
+  set $!kubernetes!container_name = $.container;
+  # which run of which container it is; its runtime's id isn't in the path
+  set $!kubernetes!docker_id = re_extract($!metadata!filename, "_([^_]+/[^/]+/[0-9]+)\\\\.log\\$", 0, 1, "");
   set $.time = field($msg, 32, 1);
   set $.log = re_extract($msg, "^[^ ]+ [^ ]+ [FP] (.*)\\$", 0, 1, "");
-  action(type="omelasticsearch" server="127.0.0.1" serverport="{port}" usehttps="on" tls.cacert="{ca}"
+  action(type="omelasticsearch" server="{host}" serverport="{port}" usehttps="on" tls.cacert="{ca}"
          uid="{user}" pwd="{password}" esVersion.major="8" template="document" searchIndex="index" dynSearchIndex="on"
          searchType="" bulkmode="on" maxbytes="5m" errorFile="{folder}/errors.json" queue.type="LinkedList"
          queue.dequeueBatchSize="500" queue.size="50000" action.resumeRetryCount="-1" action.resumeInterval="2")
@@ -59,24 +61,19 @@ class Shipper:
     def start(
         cls, folder: Path, elasticsearch: Elasticsearch, logs: Sequence[Path], *, index: str = INDEX, tied: bool = True
     ) -> Self:
-        """Follow `*.log` in the folders `logs`; lines go to the indices `INDEX-YYYY.MM.DD`."""
+        """Follow the pods' logs below the folders `logs`; lines go to the indices `INDEX-YYYY.MM.DD`.
+
+        One that runs already goes on, unless it ships elsewhere.
+        """
         (folder / "spool").mkdir(parents=True, exist_ok=True)
-        config = folder / "rsyslog.conf"
-        config.touch(0o600)
-        config.write_text(
-            _CONFIG.format(
-                folder=folder,
-                index=index,
-                day=_DAY,
-                port=elasticsearch.port,
-                ca=elasticsearch.ca_file,
-                user=SHIPPER,
-                password=elasticsearch.password,
-                inputs="\n".join(_INPUT.format(file=f"{one}/*.log") for one in logs),
-            )
-        )
-        _template(elasticsearch, index)
         shipper = cls(folder, Daemons(folder, tied=tied))
+        config = folder / "rsyslog.conf"
+        text = _configuration(folder, elasticsearch, logs, index)
+        if not config.exists() or config.read_text() != text:
+            shipper.stop()
+            config.touch(0o600)
+            config.write_text(text)
+        _template(elasticsearch, index)
         shipper._daemons.start(NAME, [*_command(), "-n", "-f", config, "-i", folder / "rsyslogd.pid"])
         return shipper
 
@@ -89,6 +86,20 @@ class Shipper:
         """What rsyslog and Elasticsearch said against it."""
         errors = self.folder / "errors.json"
         return self._daemons.tail(NAME) + (errors.read_text()[-2000:] if errors.exists() else "")
+
+
+def _configuration(folder: Path, elasticsearch: Elasticsearch, logs: Sequence[Path], index: str) -> str:
+    return _CONFIG.format(
+        folder=folder,
+        index=index,
+        day=_DAY,
+        host=elasticsearch.host,
+        port=elasticsearch.port,
+        ca=elasticsearch.ca_file,
+        user=SHIPPER,
+        password=elasticsearch.password,
+        inputs="\n".join(_INPUT.format(file=f"{one}/*/*/*.log") for one in logs),
+    )
 
 
 def _command() -> list[str]:

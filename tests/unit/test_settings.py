@@ -16,6 +16,7 @@ from gateway_operator.settings import (
     load_settings,
     parse_address,
 )
+from gateway_operator.settings_api import load_api_settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
@@ -33,6 +34,13 @@ def test_flags_win_over_environment_wins_over_file(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("GATEWAY_OPERATOR_GATEWAY__REPOSITORY", "from-env")
     gateway = load_settings(file, {"gateway": {"repository": "from-flag", "tag": None}}).gateway
     assert (gateway.namespace, gateway.tag, gateway.repository) == ("from-file", "from-env", "from-flag")
+
+
+def test_flags_that_say_nothing_make_no_section(tmp_path: Path) -> None:
+    """The API starts from a file without a section `api`, whatever flags of that section aren't given."""
+    flags = {"api": {"listen": None, "helm": None, "tls": {"certFile": None, "keyFile": Path("tls.key")}}}
+    found = load_api_settings(write(tmp_path, "logLevel: warning\n"), None, flags).api
+    assert (found.listen, found.tls.cert_file, found.tls.key_file) == (":9443", None, Path("tls.key"))
 
 
 def test_the_old_file_of_kubesphere_is_read_as_it_is(tmp_path: Path) -> None:
