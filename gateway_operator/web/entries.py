@@ -34,6 +34,16 @@ class Entry:
         """Its name."""
         return self.claim.name
 
+    @cached_property
+    def by_name(self) -> tuple[str, str]:
+        """Its place in lists by name."""
+        return self.name, self.claim.uid
+
+    @cached_property
+    def by_time(self) -> tuple[str, str, str]:
+        """Its place in lists by time of creation."""
+        return self.claim.created, self.name, self.claim.uid
+
     @property
     def labels(self) -> Mapping[str, Any]:
         """Its labels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from gateway_operator.web.entries import Entry
@@ -31,8 +32,8 @@ class Query:
 
     def pick(self, entries: Iterable[Entry]) -> tuple[list[Entry], int]:
         """Return the page, and how many gateways match in all; equal times and names follow one order for ever."""
-        found = [entry for entry in entries if self.matches(entry)]
-        found.sort(key=_by_name if self.by_name else _by_time, reverse=not self.ascending)
+        found = [entry for entry in entries if self.matches(entry)] if self.tests else list(entries)
+        found.sort(key=attrgetter("by_name" if self.by_name else "by_time"), reverse=not self.ascending)
         if self.limit < 0:
             return found, len(found)
         start = (self.page - 1) * self.limit
@@ -45,6 +46,7 @@ def parse_query(params: Mapping[str, str]) -> Query:
     if unknown:
         known = ", ".join((*_PLAIN, *_FILTERS))
         raise Problem(422, "UnknownParameter", f"there is no parameter {unknown[0]!r}; there are {known}")
+    _flag(params, "watch")
     tests = [_filter(name, params[name]) for name in _FILTERS if params.get(name)]
     if selector := params.get("labelSelector"):
         try:
@@ -57,7 +59,7 @@ def parse_query(params: Mapping[str, str]) -> Query:
         page=_number(params, "page", 1, least=1),
         limit=_number(params, "limit", -1, least=-1),
         by_name=params.get("sortBy") == "name",
-        ascending=params.get("ascending", "").lower() in {"true", "1"},
+        ascending=_flag(params, "ascending"),
     )
 
 
@@ -84,6 +86,13 @@ def _has(found: Mapping[str, Any], wanted: str) -> bool:
     return key in found and (not equals or found[key] == value)
 
 
+def _flag(params: Mapping[str, str], name: str) -> bool:
+    text = params.get(name, "")
+    if text not in {"true", "1", "false", "0", ""}:
+        raise bad_parameter(name, "must be true or false")
+    return text in {"true", "1"}
+
+
 def _number(params: Mapping[str, str], name: str, default: int, *, least: int) -> int:
     text = params.get(name) or str(default)
     try:
@@ -93,11 +102,3 @@ def _number(params: Mapping[str, str], name: str, default: int, *, least: int) -
     if number < least:
         raise bad_parameter(name, f"must be at least {least}")
     return number
-
-
-def _by_name(entry: Entry) -> tuple[str, str]:
-    return entry.name, entry.claim.uid
-
-
-def _by_time(entry: Entry) -> tuple[str, str, str]:
-    return entry.claim.created, entry.name, entry.claim.uid

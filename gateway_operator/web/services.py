@@ -57,8 +57,11 @@ class Services:
         return Report("kubernetes" not in down, {"down": down, "configured": parts})
 
 
-def services_of(request: Request) -> Services:
-    """Return the services of the app that serves a request."""
+async def services_of(request: Request) -> Services:
+    """Return the services of the app that serves a request.
+
+    A coroutine, because the framework runs other functions that routes depend on in threads, and waits for them.
+    """
     services: Services = request.app.state.services
     return services
 

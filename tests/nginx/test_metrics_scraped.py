@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_operator.ingress.scrape import Scrape
 from gateway_operator.ingress.server import make_app
@@ -23,6 +24,8 @@ from tests.nginx.controlled import Controlled, controlled
 from tests.nginx.harness import Backend, Gateway, eventually, free_port
 from tests.nginx.objects import ingress, rule, world
 
+REQUESTS = "nginx_ingress_controller_requests"
+USED = "nginx_ingress_controller_nginx_process_cpu_seconds_total"
 pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
 
 
@@ -60,55 +63,72 @@ async def exposed(run: Controlled) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+async def counters(address: str) -> dict[tuple[str, str], float]:
+    """What the controller says right now of the Ingress's requests, by path and status."""
+    async with ClientSession() as session, session.get(f"http://{address}/metrics") as answer:
+        families = text_string_to_metric_families(await answer.text())
+        samples = [one for family in families for one in family.samples if family.name == REQUESTS]
+    return {
+        (one.labels["path"], one.labels["status"]): one.value for one in samples if one.labels.get("ingress") == "web"
+    }
+
+
 async def test_requests_arrive_as_numbers(
     gateway: Gateway, backends: dict[str, Backend], prometheus_server: lab.Prometheus
 ) -> None:
-    """Each request is counted once, by project."""
+    """Each request is counted once, by project; what is answered is what the scrape saw, however late that was."""
     settings = PrometheusSettings.model_validate({"url": prometheus_server.url, "scrape_interval": 1})
     site = ingress("web", rule("web.test", ("/", "Prefix", "a"), ("/gone", "Prefix", "nobody")))
     async with controlled(gateway, world(site, services={"a": backends["a"].port})) as run, exposed(run) as address:
-        labels = {"job": "edge-metrics", "namespace": "n", "pod": "p"}  # what `Controlled` calls itself
-        prometheus_server.scrape("edge", address, labels)
 
         async def serves() -> bool:
             return await gateway.backend_of("web.test") == "a"
 
-        await eventually(serves, 60)
+        await eventually(serves, 60)  # the one request to / that was answered so far
+        for _ in range(40):
+            await gateway.backend_of("web.test")
+        for _ in range(10):
+            await gateway.backend_of("web.test", "/gone")
+        sent = {("/", "200"): 41.0, ("/gone", "503"): 10.0}
+
+        async def counted() -> bool:
+            found = await counters(address)
+            return all(found.get(key, 0) >= number for key, number in sent.items())
+
+        await eventually(counted, 60)
+        truth = await counters(address)  # no more requests come, so that this is final
+        labels = {"job": "edge-metrics", "namespace": "n", "pod": "p"}  # what `Controlled` calls itself
+        prometheus_server.scrape("edge", address, labels)
+
+        async def scraped() -> bool:
+            both = (f"sum({REQUESTS})", f'min(count_over_time({USED}{{job="edge-metrics"}}[1h]))')
+            (requests, scrapes) = (prometheus_server.query(text, time.time()) for text in both)
+            # a rate needs two scrapes
+            return bool(requests and scrapes) and float(requests[0]["value"][1]) >= sum(truth.values()) and (
+                float(scrapes[0]["value"][1]) >= 3
+            )  # fmt: skip
+
+        await eventually(scraped, 120)
         client = Prometheus(settings)
         metrics = Metrics(client, settings)
 
         async def ask(tenant: Tenant) -> dict[str, Any]:
-            page = as_json(await metrics.ask(read(Asked(metrics_filter="."), time.time()), tenant), is_range=False)
+            # an hour's window holds the whole test, however slow the machine is
+            query = read(Asked(metrics_filter=".", duration="1h"), time.time())
+            page = as_json(await metrics.ask(query, tenant), is_range=False)
             return {
                 result["metric_name"]: [(row["metric"], float(row["value"][1])) for row in result["data"]["result"]]
                 for result in page["results"]
             }
 
-        owner = Tenant.project("apps", "edge", "n")
-
-        async def count() -> float:
-            return sum(value for _, value in (await ask(owner))["ingress_request_count"])
-
-        async def settled() -> bool:
-            return await count() >= 1
-
-        await eventually(settled, 120)
-        before = await count()
-        for _ in range(40):
-            await gateway.backend_of("web.test")
-        for _ in range(10):
-            await gateway.backend_of("web.test", "/gone")
-
-        async def counted() -> bool:
-            return await count() >= before + 50
-
-        await eventually(counted, 120)
-        found = await ask(owner)
+        found = await ask(Tenant.project("apps", "edge", "n"))
         other = await ask(Tenant.project("others", "edge", "n", own=False))
         await client.close()
-    assert found["ingress_request_count"] == [({}, before + 50)]
-    assert found["ingress_request_5xx_count"] == [({}, 10)]
-    assert found["ingress_count_by_ingress"] == [({"namespace": "apps", "ingress": "web"}, before + 50)]
+    assert {key: truth[key] for key in sent} == sent
+    total, failed = sum(truth.values()), sum(value for (_, status), value in truth.items() if status[0] == "5")
+    assert found["ingress_request_count"] == [({}, total)]
+    assert found["ingress_request_5xx_count"] == [({}, failed)]
+    assert found["ingress_count_by_ingress"] == [({"namespace": "apps", "ingress": "web"}, total)]
     for name in ("ingress_active_connections", "ingress_request_memory_bytes", "ingress_request_duration_average"):
         assert found[name], name
         assert found[name][0][1] > 0, name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import io
 
 import aiohttp
@@ -37,6 +38,18 @@ def test_every_route_has_an_access_row(served):
     assert set(RIGHTS) == set(Action)
     used = {action for _, _, action in routes(served) if action}
     assert used == set(Action), f"rows that no route uses: {set(Action) - used}"
+
+
+def test_no_request_waits_for_a_thread():
+    """Whatever a route depends on is a coroutine: for other functions the framework changes threads, twice each."""
+
+    def calls(dependant):
+        yield dependant.call
+        for one in dependant.dependencies:
+            yield from calls(one)
+
+    for route in api_routes():
+        assert all(inspect.iscoroutinefunction(call) for call in calls(route.dependant)), route.path
 
 
 def test_no_gap_in_subresources(served):

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from tests.web.conftest import CHARTS, WORKING, eventually
+from lab.servers.kubelet import LINE, StandInKubelet
+from tests.web.conftest import CHARTS, PREFIX, WORKING, eventually
 
 KIND = "gateways.gateway.kubesphere.io"
 
@@ -133,7 +134,6 @@ async def test_refusals_have_reasons_not_500(people, project, empty):
     cases = {
         (409, "ClusterGatewayExists"): ("POST", path, body()),
         (404, "NoGateway"): ("DELETE", path, None),
-        (409, "NoLegacyGateway"): ("POST", f"{path}/x/upgrade", None),
         (400, "BadJson"): ("POST", path, [1]),
         (422, "WrongKind"): ("POST", path, {"kind": "Pod"}),
     }
@@ -144,6 +144,24 @@ async def test_refusals_have_reasons_not_500(people, project, empty):
     assert (answer.status, answer.reason) == (415, "UnsupportedMediaType")
     missing = await admin.ask("POST", "/namespaces/no-such-project/gateways", json=body())
     assert (missing.status, missing.reason) == (404, "NoProject")
+
+
+async def test_upgrade_without_a_legacy_router_is_409(people, project):
+    """Where KubeSphere answers 500, a project without a router of 3.1 is told that there is nothing to upgrade."""
+    answer = await people.manager(project).ask("POST", f"/namespaces/{project}/gateways/x/upgrade")
+    assert (answer.status, answer.reason) == (409, "NoLegacyGateway")
+
+
+async def test_kk5242_gateways_outside_the_working_namespace_stay_known(served, people, project, empty):
+    """R11: each Gateway knows where it lies: logs, metrics and status of one that lies elsewhere are found there."""
+    claim = body(controller={"scope": {"enabled": True, "namespace": project}})
+    claim["metadata"] = {"name": "older", "namespace": project}
+    empty.kubectl("create", "-f", "-", input=json.dumps(claim))
+    manager = people.manager(project)
+    await known(manager, project, "older")
+    assert (await manager.get(f"/namespaces/{project}/gateways/older")).json["metadata"]["namespace"] == project
+    tenant = served.run(served.running.services.gateways.tenant(project))
+    assert (tenant.gateway, tenant.working_namespace) == ("older", project)
 
 
 async def test_schema_errors_are_422(people, project):
@@ -372,6 +390,41 @@ async def test_dropped_followers_leave_nothing(served, people, project, empty):
         return not services.gateways._followers and not services.limits._streams
 
     await eventually(gone, 10)
+
+
+async def test_kk4927_logs_that_clients_drop_leave_nothing(served, people, project, empty):
+    """R13: a client that leaves ends its log all the way: no task and no place here, no connection at the kubelet."""
+    written(empty, f"gw-{project}", spec={"controller": {"scope": {"enabled": True, "namespace": project}}})
+    patch = ("patch", KIND, f"gw-{project}", "-n", WORKING, "--subresource=status", "--type=merge", "-p")
+    empty.kubectl(*patch, json.dumps({"status": {"selector": f"app={project}"}}))
+    manager = people.manager(project)
+    path = f"{PREFIX}/namespaces/{project}/gateways/gw-{project}/pods/{project}-1/log?follow=true"
+    limits = served.running.services.limits
+    kubelet = StandInKubelet(empty, f"node-{project}")
+
+    async def listed():
+        answer = await manager.get(f"/namespaces/{project}/gateways/gw-{project}/pods")
+        return answer.status == 200 and answer.json["totalItems"]
+
+    async def gone():
+        return not kubelet.followed and not limits._streams and tasks(served) <= before
+
+    async with kubelet.serving(), manager.session() as session:
+        await kubelet.pod(WORKING, f"{project}-1", {"app": project})
+        await eventually(listed)
+        before = tasks(served)
+        streams = await asyncio.gather(*(session.get(path) for _ in range(30)))
+        assert {await stream.content.readline() for stream in streams} == {LINE}
+        assert kubelet.followed == 30
+        for stream in streams:
+            stream.close()
+        await eventually(gone, 30)
+        empty.kubectl("delete", "pod", "-n", WORKING, f"{project}-1", "--force", "--grace-period=0")
+
+
+def tasks(served):
+    """Return how many tasks the API's loop has."""
+    return len(asyncio.all_tasks(served.loop))
 
 
 async def test_pods_of_a_gateway_only(people, project, empty):

@@ -19,6 +19,8 @@ from gateway_operator.errors import ConfigError
 LONGEST = 65536
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _ESCAPED = re.compile(r"\\x([0-9A-Fa-f]{2})")
+_STATUS = re.compile(r"[1-9][0-9]{2}")
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _REQUEST = re.compile(r"([A-Za-z]{1,32}) (\S*)(?: HTTP/[0-9.]+)?")
 # Variables that nginx or the plan makes: what they print can't hold a space, a quote or a bracket.
 _NUMBER, _WORD = r"[0-9.]+|-|", r"[^\s\"'\[\](){}<>|;,]*"
@@ -38,6 +40,7 @@ _SAFE = {
     **dict.fromkeys(["msec", "pid", "server_port", "remote_port", "pass_port"], _NUMBER),
     **dict.fromkeys(["remote_addr", "realip_remote_addr", "the_real_ip", "server_addr", "time_iso8601"], _WORD),
     **dict.fromkeys(["namespace", "ingress_name", "service_name", "service_port", "request_id"], _WORD),
+    "gateway_cluster": _WORD,
     **dict.fromkeys(["proxy_upstream_name", "proxy_alternative_upstream_name", "request_method", "scheme"], _WORD),
     **dict.fromkeys(["server_protocol", "ssl_protocol", "ssl_cipher", "pipe", "hostname"], _WORD),
 }
@@ -76,6 +79,7 @@ class AccessLine:
     ingress: str
 
 
+Names = Mapping[str, Sequence[str]]  # of each of our fields, as formats may call it
 Reader = Callable[[str], Mapping[str, str] | None]
 
 
@@ -84,7 +88,7 @@ class AccessLines:
 
     def __init__(self, formats: Sequence[str] = ()) -> None:
         texts = [form for form in (*formats, DEFAULT_LOG_FORMAT) if not form.lstrip().startswith("{")]
-        self._readers: tuple[Reader, ...] = tuple(_reader(form) for form in texts)
+        self._readers = tuple((_reader(form), _printed(form)) for form in texts)
 
     def read(self, line: str) -> AccessLine | None:
         """Return the request that a line tells of; None for a line that is none, or isn't whole."""
@@ -93,11 +97,11 @@ class AccessLines:
             return None
         if text.startswith("{"):
             found = _json(text)
-            return _line(found) if found is not None and _is_access(found) else None
-        for reader in self._readers:
+            return _line(found, _NAMES) if found is not None and _is_access(found) else None
+        for reader, names in self._readers:
             fields = reader(text)
             if fields is not None:
-                return _line(fields)
+                return _line(fields, names)
         return None
 
 
@@ -111,6 +115,12 @@ def _reader(form: str) -> Reader:
         known = f"(?P<{name}>" if f"(?P<{name}>" not in pattern else "(?:"
         pattern += re.escape(literal) + known + _values(form, name, position, quoted=quoted) + ")"
     return _matcher(re.compile(pattern + re.escape(form[position:])))
+
+
+def _printed(form: str) -> Names:
+    """Return the names that a format has, so that reading a line doesn't look for others."""
+    printed = {match[1] or match[2] for match in _VARIABLE.finditer(form)}
+    return {name: tuple(key for key in keys if key in printed) for name, keys in _NAMES.items()}
 
 
 def _values(form: str, name: str, end: int, *, quoted: bool) -> str:
@@ -160,8 +170,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, str]:
     return {key: "" if value is None else str(value) for key, value in pairs}
 
 
-def _line(fields: Mapping[str, str]) -> AccessLine:
-    found = {name: _first(fields, keys) for name, keys in _NAMES.items()}
+def _line(fields: Mapping[str, str], names: Names) -> AccessLine:
+    found = {name: _first(fields, keys) if keys else "" for name, keys in names.items()}
     request = _REQUEST.fullmatch(fields.get("request", ""))
     return AccessLine(
         status=_status(found["status"]),
@@ -186,11 +196,11 @@ def _first(fields: Mapping[str, str], keys: Sequence[str]) -> str:
 
 
 def _status(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[1-9][0-9]{2}", text) else None
+    return int(text) if _STATUS.fullmatch(text) else None
 
 
 def _seconds(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None
+    return float(text) if _SECONDS.fullmatch(text) else None
 
 
 def _control(text: str) -> bool:

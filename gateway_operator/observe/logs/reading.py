@@ -141,7 +141,7 @@ def source_path(name: str) -> str:
 
 def _value(source: Any, path: list[str]) -> str:
     for step in path:
-        if not isinstance(source, Mapping):
+        if not isinstance(source, dict):
             return ""
         source = source.get(step)
-    return "" if source is None else str(source)
+    return source if isinstance(source, str) else "" if source is None else str(source)

@@ -11,7 +11,7 @@ from gateway_operator.crds.base import API_VERSION
 from gateway_operator.web import views
 from gateway_operator.web.access import Action, Subject, allowed
 from gateway_operator.web.bodies import JSON, MERGE_PATCH, json_object
-from gateway_operator.web.docs import ALWAYS, body, problems
+from gateway_operator.web.docs import ALWAYS, body, problems, query
 from gateway_operator.web.events import MEDIA_TYPE, events
 from gateway_operator.web.listing import parse_query
 from gateway_operator.web.problems import Problem
@@ -40,6 +40,27 @@ _ONE: dict[int | str, dict[str, Any]] = {200: {"model": GatewayShape, "descripti
 _WRITTEN: dict[int | str, dict[str, Any]] = {
     200: {"model": GatewayShape | PlanShape, "description": "The gateway, or the plan."}
 }
+_FLAG = {"type": "string", "enum": ["true", "false", "1", "0", ""]}
+_LISTED = query(
+    {
+        "page": "Which page, from 1.",
+        "limit": "Gateways on a page; -1: all.",
+        "sortBy": "name, or else the time of creation.",
+        "ascending": "true: the first name or the eldest first.",
+        "labelSelector": "As kubectl's -l.",
+        "name": "Part of the name.",
+        "names": "Names, with commas between.",
+        "namespace": "The project that is served.",
+        "uid": "Its UID.",
+        "label": "key or key=value.",
+        "annotation": "key or key=value.",
+        "watch": "Server-sent events instead.",
+    },
+    page={"type": "integer", "minimum": 1, "default": 1},
+    limit={"type": "integer", "minimum": -1, "default": -1},
+    ascending=_FLAG,
+    watch=_FLAG,
+)
 _EVENTS = {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EVENTS_EXAMPLE}}
 
 
@@ -47,33 +68,23 @@ _EVENTS = {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EVENTS_EXAMPLE}
     "/gateways",
     summary="All gateways that you may see",
     responses={200: {"model": GatewayList, "content": _EVENTS, "description": "A page."}, **problems(*ALWAYS)},
+    openapi_extra=_LISTED,
 )
 async def list_gateways(
     request: Request,
     services: Serving,
     subject: Annotated[Subject, Depends(allowed(Action.LIST_GATEWAYS))],
-    _page: Annotated[int, Query(alias="page", ge=1)] = 1,
-    _limit: Annotated[int, Query(alias="limit", ge=-1, description="-1: all.")] = -1,
-    _sort_by: Annotated[str, Query(alias="sortBy", description="name, or else the time of creation.")] = "",
-    _ascending: Annotated[Literal["true", "false", "1", "0", ""], Query(alias="ascending")] = "false",
-    _label_selector: Annotated[str, Query(alias="labelSelector", description="As kubectl's -l.")] = "",
-    _name: Annotated[str, Query(alias="name", description="Part of the name.")] = "",
-    _names: Annotated[str, Query(alias="names", description="Names, with commas between.")] = "",
-    _namespace: Annotated[str, Query(alias="namespace", description="The project that is served.")] = "",
-    _uid: Annotated[str, Query(alias="uid")] = "",
-    _label: Annotated[str, Query(alias="label", description="key or key=value.")] = "",
-    _annotation: Annotated[str, Query(alias="annotation", description="key or key=value.")] = "",
-    watch: Annotated[Literal["true", "false", "1", "0", ""], Query(description="Server-sent events instead.")] = "",
 ) -> Response:
     """List gateways, the youngest first; `watch=true` streams what is there and then each change."""
-    query = parse_query(parameters(request))
+    params = parameters(request)
+    wanted = parse_query(params)
     gateways, access = services.gateways, services.access
     entries = gateways.all()
     sight = await sight_of(access, subject, entries)
-    if watch in {"true", "1"}:
-        source = events(gateways, access, request, subject, query, sight)
+    if params.get("watch") in {"true", "1"}:
+        source = events(gateways, access, request, subject, wanted, sight)
         return Stream(Counted(source, services.limits.stream(subject.name)), MEDIA_TYPE)
-    found, total = query.pick(entry for entry in entries if sight.shows(entry))
+    found, total = wanted.pick(entry for entry in entries if sight.shows(entry))
     items = b",".join(sight.body(entry) for entry in found)
     return Response(b'{"items":[%s],"totalItems":%d}' % (items, total), media_type=JSON)
 

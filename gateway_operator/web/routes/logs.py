@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from gateway_operator.observe.logs import MEDIA_TYPES, SUFFIXES, LogQuery, Logs, read
 from gateway_operator.observe.tenant import Tenant
 from gateway_operator.web.access import Action, Subject, allowed
-from gateway_operator.web.docs import ALWAYS, problems
+from gateway_operator.web.docs import ALWAYS, problems, query
 from gateway_operator.web.problems import Problem
 from gateway_operator.web.routes.gateways import PREFIX, Name, Namespace
 from gateway_operator.web.services import Serving, parameters
@@ -43,57 +43,61 @@ _ANSWER = {
         **{kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()},
     },
 }
+_PARAMETERS = query(
+    {
+        "operation": "query (default), statistics, histogram or export.",
+        "log_query": "Words at a comma, any of which a line has.",
+        "pod_query": "Parts of pods' names.",
+        "containers": "Exact names of containers.",
+        "container_query": "Parts of containers' names.",
+        "start_time": "Unix seconds.",
+        "end_time": "Unix seconds.",
+        "interval": "Of a histogram, as 15m (default), 1h, 1d.",
+        "sort": "desc (default) or asc, by time.",
+        "from": "Records to leave out, default 0.",
+        "size": "Records, default 10, at most 1000.",
+        "status": "Of access lines: 404, 5xx or 500-503.",
+        "method": "Of access lines: GET,POST.",
+        "host": "Of access lines: a.example.com or *.example.com.",
+        "path": "What the path of access lines starts with.",
+        "latency_min": "Seconds.",
+        "latency_max": "Seconds.",
+        "upstream": "Part of the upstream's address.",
+        "cluster": "Of access lines: exact names of clusters.",
+        "top": "Of statistics: most frequent status, method, host, path, upstream or cluster.",
+        "format": "Of an export: text (default), ndjson or csv.",
+        "highlight": "true: mark the words of log_query.",
+    }
+)
 _RESPONSES: dict[int | str, dict[str, Any]] = {200: _ANSWER, **problems(*ALWAYS, 404, 409, 504)}
 
 
-@router.get("/namespaces/{namespace}/gateways/{gateway}/logs", summary="Search a gateway's logs", responses=_RESPONSES)
+@router.get(
+    "/namespaces/{namespace}/gateways/{gateway}/logs",
+    summary="Search a gateway's logs",
+    responses=_RESPONSES,
+    openapi_extra=_PARAMETERS,
+)
 async def search(
     request: Request,
     namespace: Namespace,
     gateway: Name,
     services: Serving,
     subject: Annotated[Subject, Depends(allowed(Action.VIEW_LOGS))],
-    _operation: Annotated[
-        str, Query(alias="operation", description="query (default), statistics, histogram or export.")
-    ] = "",
-    _log: Annotated[str, Query(alias="log_query", description="Words at a comma, any of which a line has.")] = "",
-    _pods: Annotated[str, Query(alias="pod_query", description="Parts of pods' names.")] = "",
-    _containers: Annotated[str, Query(alias="containers", description="Exact names of containers.")] = "",
-    _container: Annotated[str, Query(alias="container_query", description="Parts of containers' names.")] = "",
-    _start: Annotated[str, Query(alias="start_time", description="Unix seconds.")] = "",
-    _end: Annotated[str, Query(alias="end_time", description="Unix seconds.")] = "",
-    _interval: Annotated[str, Query(alias="interval", description="Of a histogram, as 15m (default), 1h, 1d.")] = "",
-    _sort: Annotated[str, Query(alias="sort", description="desc (default) or asc, by time.")] = "",
-    _from: Annotated[str, Query(alias="from", description="Records to leave out, default 0.")] = "",
-    _size: Annotated[str, Query(alias="size", description="Records, default 10, at most 1000.")] = "",
-    _status: Annotated[str, Query(alias="status", description="Of access lines: 404, 5xx or 500-503.")] = "",
-    _method: Annotated[str, Query(alias="method", description="Of access lines: GET,POST.")] = "",
-    _host: Annotated[str, Query(alias="host", description="Of access lines: a.example.com or *.example.com.")] = "",
-    _path: Annotated[str, Query(alias="path", description="What the path of access lines starts with.")] = "",
-    _low: Annotated[str, Query(alias="latency_min", description="Seconds.")] = "",
-    _high: Annotated[str, Query(alias="latency_max", description="Seconds.")] = "",
-    _upstream: Annotated[str, Query(alias="upstream", description="Part of the upstream's address.")] = "",
-    _cluster: Annotated[str, Query(alias="cluster", description="Of access lines: exact names of clusters.")] = "",
-    _top: Annotated[
-        str,
-        Query(alias="top", description="Of statistics: most frequent status, method, host, path, upstream or cluster."),
-    ] = "",
-    _format: Annotated[str, Query(alias="format", description="Of an export: text (default), ndjson or csv.")] = "",
-    _highlight: Annotated[str, Query(alias="highlight", description="true: mark the words of log_query.")] = "",
 ) -> Response:
     """Search, count or export the logs of a project's gateway; on the cluster's a project sees its own access lines."""
-    query = read(parameters(request))
+    asked = read(parameters(request))
     logs: Logs | None = services.logs
     if logs is None:
         raise Problem(503, "LogsNotConfigured", "the API knows no Elasticsearch", down="elasticsearch")
     tenant = await services.gateways.tenant(namespace, gateway)
-    if query.operation == "export":
+    if asked.operation == "export":
         with services.limits.stream(subject.name):
-            source = await _Begun.of(logs.export(tenant, query))
+            source = await _Begun.of(logs.export(tenant, asked))
         return Stream(
-            Counted(source, services.limits.stream(subject.name)), MEDIA_TYPES[query.format], _as_file(tenant, query)
+            Counted(source, services.limits.stream(subject.name)), MEDIA_TYPES[asked.format], _as_file(tenant, asked)
         )
-    return JSONResponse(await logs.answer(tenant, query))
+    return JSONResponse(await logs.answer(tenant, asked))
 
 
 def _as_file(tenant: Tenant, query: LogQuery) -> dict[str, str]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway_operator.observe.metrics import CATALOG, Asked, Metrics, as_json, read
@@ -19,8 +21,9 @@ from gateway_operator.observe.metrics.ground import job_of
 from gateway_operator.observe.metrics.query import MetricsQuery
 from gateway_operator.observe.tenant import Tenant
 from gateway_operator.web.access import Action, allowed
+from gateway_operator.web.docs import query
 from gateway_operator.web.problems import Problem
-from gateway_operator.web.services import Services, Serving
+from gateway_operator.web.services import Services, Serving, parameters
 
 PREFIX = "/kapis/monitoring.kubesphere.io/v1alpha3"
 router = APIRouter(prefix=PREFIX, tags=["metrics"])
@@ -99,56 +102,46 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def asked(
-    *,
-    at: Annotated[str, Query(alias="time", description="One moment, unix seconds; default: now.")] = "",
-    start: Annotated[str, Query(description="Begin of a range, unix seconds.")] = "",
-    end: Annotated[str, Query(description="End of a range, unix seconds; default: now.")] = "",
-    step: Annotated[str, Query(description="Distance of a range's points, as 30s, 10m (default), 1d.")] = "",
-    duration: Annotated[str, Query(description="Window that counts and rates look at, as 5m (default), 1d, 1w.")] = "",
-    metrics_filter: Annotated[str, Query(description="Regular expression found in the metrics' names.")] = "",
-    resources_filter: Annotated[str, Query(description="Regular expression that an Ingress's whole name fits.")] = "",
-    pod: Annotated[str, Query(description="Exact name of one of the gateway's pods.")] = "",
-    job: Annotated[str, Query(description="Which gateway: the name of its metrics Service.")] = "",
-    sort_metric: Annotated[str, Query(description="Sort Ingresses by this metric; only for one moment.")] = "",
-    sort_type: Annotated[str, Query(description="desc (default) or asc.")] = "",
-    page: Annotated[str, Query(description="Page of sorted Ingresses, from 1.")] = "",
-    limit: Annotated[str, Query(description="Ingresses on a page, default 5.")] = "",
-) -> Asked:
-    """Gather the parameters, as text: what is wrong with them is said in one way."""
-    return Asked(
-        time=at,
-        start=start,
-        end=end,
-        step=step,
-        duration=duration,
-        metrics_filter=metrics_filter,
-        resources_filter=resources_filter,
-        pod=pod,
-        job=job,
-        sort_metric=sort_metric,
-        sort_type=sort_type,
-        page=page,
-        limit=limit,
-    )
+_PARAMETERS = query(
+    {
+        "time": "One moment, unix seconds; default: now.",
+        "start": "Begin of a range, unix seconds.",
+        "end": "End of a range, unix seconds; default: now.",
+        "step": "Distance of a range's points, as 30s, 10m (default), 1d.",
+        "duration": "Window that counts and rates look at, as 5m (default), 1d, 1w.",
+        "metrics_filter": "Regular expression found in the metrics' names.",
+        "resources_filter": "Regular expression that an Ingress's whole name fits.",
+        "pod": "Exact name of one of the gateway's pods.",
+        "job": "Which gateway: the name of its metrics Service.",
+        "sort_metric": "Sort Ingresses by this metric; only for one moment.",
+        "sort_type": "desc (default) or asc.",
+        "page": "Page of sorted Ingresses, from 1.",
+        "limit": "Ingresses on a page, default 5.",
+    }
+)
+_NAMES = frozenset(one.name for one in fields(Asked))
 
 
-Params = Annotated[Asked, Depends(asked)]
 Namespace = Annotated[str, Path(description="A project; kubesphere-system: the cluster gateway.")]
 IngressName = Annotated[str, Path(description="One Ingress by its exact name.")]
 may_view = Depends(allowed(Action.VIEW_METRICS))
 
 
-@router.get("/namespaces/{namespace}/ingresses", responses=_ANSWERS, dependencies=[may_view])
-async def of_namespace(namespace: Namespace, params: Params, services: Serving) -> Response:
+@router.get("/namespaces/{namespace}/ingresses", responses=_ANSWERS, dependencies=[may_view], openapi_extra=_PARAMETERS)
+async def of_namespace(request: Request, namespace: Namespace, services: Serving) -> Response:
     """Metrics of a project's gateway, or of its share of the cluster's."""
-    return await _answer(services, namespace, params, "")
+    return await _answer(services, namespace, parameters(request), "")
 
 
-@router.get("/namespaces/{namespace}/ingresses/{ingress}", responses=_ANSWERS, dependencies=[may_view])
-async def of_ingress(namespace: Namespace, ingress: IngressName, params: Params, services: Serving) -> Response:
+@router.get(
+    "/namespaces/{namespace}/ingresses/{ingress}",
+    responses=_ANSWERS,
+    dependencies=[may_view],
+    openapi_extra=_PARAMETERS,
+)
+async def of_ingress(request: Request, namespace: Namespace, ingress: IngressName, services: Serving) -> Response:
     """Metrics of one Ingress."""
-    return await _answer(services, namespace, params, ingress)
+    return await _answer(services, namespace, parameters(request), ingress)
 
 
 @router.get("/metrics/catalog", dependencies=[Depends(allowed(Action.VIEW_CATALOG))])
@@ -168,13 +161,14 @@ async def catalog() -> Catalog:
     return Catalog(items=rows, totalItems=len(rows))
 
 
-async def _answer(services: Services, namespace: str, params: Asked, ingress: str) -> Response:
-    query = read(params, time.time(), ingress=ingress)
+async def _answer(services: Services, namespace: str, params: Mapping[str, str], ingress: str) -> Response:
+    asked = Asked(**{name: value for name, value in params.items() if name in _NAMES})
+    wanted = read(asked, time.time(), ingress=ingress)
     metrics: Metrics | None = services.metrics
     if metrics is None:
         raise Problem(503, "MetricsNotConfigured", "the API knows no Prometheus", down="prometheus")
-    page = await metrics.ask(query, await _tenant(services, namespace, query))
-    content = as_json(page, is_range=query.times.is_range)
+    page = await metrics.ask(wanted, await _tenant(services, namespace, wanted))
+    content = as_json(page, is_range=wanted.times.is_range)
     return Response(await asyncio.to_thread(json.dumps, content), media_type="application/json")
 
 

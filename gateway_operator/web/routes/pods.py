@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
 from gateway_operator.web import views
 from gateway_operator.web.access import Action, Subject, allowed
 from gateway_operator.web.bodies import JSON, json_object
-from gateway_operator.web.docs import ALWAYS, body, problems
+from gateway_operator.web.docs import ALWAYS, body, problems, query
 from gateway_operator.web.pods import pick
 from gateway_operator.web.problems import Problem
 from gateway_operator.web.routes.gateways import PREFIX, Name, Namespace
@@ -23,21 +23,49 @@ GATEWAY = f"{PREFIX}/namespaces/{{namespace}}/gateways/{{gateway}}"
 ROLLBACK = "gateway.kubesphere.io/rollback-to"  # the annotation by which the operator is asked
 router = APIRouter(prefix=GATEWAY, tags=["gateways"])
 _TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "I1121 10:00:00 reloaded nginx\n"}}
+_LISTED = query(
+    {
+        "name": "Part of the name.",
+        "names": "Names, with commas between.",
+        "nodeName": "The node.",
+        "phase": "Running, Pending, ...",
+        "status": "The same as phase.",
+        "pvcName": "A claim that is mounted.",
+        "page": "Which page, from 1.",
+        "limit": "Pods on a page; -1: all.",
+        "sortBy": "name, or else the time of creation.",
+        "ascending": "true: the first name or the eldest first.",
+    },
+    page={"type": "integer", "minimum": 1, "default": 1},
+    limit={"type": "integer", "minimum": -1, "default": -1},
+)
+_LOG = query(
+    {
+        "container": "One of the pod's containers.",
+        "follow": "true or false",
+        "previous": "true or false",
+        "timestamps": "true or false",
+        "sinceSeconds": "Seconds before now.",
+        "sinceTime": "As 2026-01-31T10:00:00Z.",
+        "tailLines": "Lines from the end; -1: all.",
+        "limitBytes": "Bytes at most.",
+    }
+)
 _RAN = frozenset({"deployed", "superseded"})
 
 
-@router.get("/pods", summary="A gateway's pods", responses={200: {"model": PodList}, **problems(*ALWAYS, 404)})
+@router.get(
+    "/pods",
+    summary="A gateway's pods",
+    responses={200: {"model": PodList}, **problems(*ALWAYS, 404)},
+    openapi_extra=_LISTED,
+)
 async def list_pods(
     request: Request,
     namespace: Namespace,
     gateway: Name,
     services: Serving,
     _subject: Annotated[Subject, Depends(allowed(Action.VIEW_PODS))],
-    _node: Annotated[str, Query(alias="nodeName")] = "",
-    _phase: Annotated[str, Query(alias="phase", description="Running, Pending, ...")] = "",
-    _name: Annotated[str, Query(alias="name", description="Part of the name.")] = "",
-    _page: Annotated[int, Query(alias="page", ge=1)] = 1,
-    _limit: Annotated[int, Query(alias="limit", ge=-1, description="-1: all.")] = -1,
 ) -> Response:
     """List the pods of a project's own gateway, or of the cluster's."""
     found = await services.pods.of(services.gateways.find(namespace, gateway))
@@ -48,6 +76,7 @@ async def list_pods(
     "/pods/{pod}/log",
     summary="The log of one pod",
     responses={200: {"content": _TEXT, "description": "The log."}, **problems(*ALWAYS, 404)},
+    openapi_extra=_LOG,
 )
 async def pod_log(
     request: Request,
@@ -56,14 +85,6 @@ async def pod_log(
     pod: Name,
     services: Serving,
     subject: Annotated[Subject, Depends(allowed(Action.VIEW_POD_LOG))],
-    _container: Annotated[str, Query(alias="container")] = "",
-    _follow: Annotated[str, Query(alias="follow", description="true or false")] = "",
-    _previous: Annotated[str, Query(alias="previous", description="true or false")] = "",
-    _since: Annotated[str, Query(alias="sinceSeconds")] = "",
-    _since_time: Annotated[str, Query(alias="sinceTime", description="As 2026-01-31T10:00:00Z.")] = "",
-    _timestamps: Annotated[str, Query(alias="timestamps", description="true or false")] = "",
-    _tail: Annotated[str, Query(alias="tailLines")] = "",
-    _bytes: Annotated[str, Query(alias="limitBytes")] = "",
 ) -> Response:
     """Stream the log of a pod of the gateway; with `follow=true` until the client leaves."""
     entry = services.gateways.find(namespace, gateway)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway_operator.observe.logs import Logs
 from lab.servers.elasticsearch import Elasticsearch
-from tests.observe.logs.corpus import ALL, Corpus, access, document, indices, pod_of
+from tests.observe.logs.corpus import ALL, Corpus, indices, numbered, pod_of
 
 
 @pytest.fixture
@@ -36,6 +36,5 @@ def hundred(elasticsearch: Elasticsearch) -> Iterator[Corpus]:
     """A hundred thousand lines of the cluster gateway, a millisecond apart; read only, and not to be searched."""
     with indices(elasticsearch) as corpus:
         corpus.create(log={"type": "text", "index": False})
-        pod, start = pod_of(ALL.workloads[0]), 1_795_262_400
-        corpus.add(document(access(path=f"/tea/{n}"), pod, at=start + n / 1000) for n in range(100_000))
+        corpus.add(numbered(pod_of(ALL.workloads[0]), 100_000))
         yield corpus

@@ -68,6 +68,18 @@ def json_access(namespace: str = "shop", **fields: Any) -> str:
     return json.dumps({**line, **fields})
 
 
+def numbered(pod: str, count: int) -> Iterator[str]:
+    """Documents with paths /tea/0, /tea/1 ... of one pod, a millisecond apart from noon; cheap, for large indices."""
+    shape = json.dumps(document(access(path="/tea/@"), pod, at=NOON))
+    for n in range(count):
+        yield shape.replace("/tea/@", f"/tea/{n}").replace(stamp(NOON), stamp(NOON + n / 1000))
+
+
+def stamp(at: float) -> str:
+    """A time as pipelines write it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def pod_of(workload: str, rollout: str = "7d9f8b6c5d", name: str = "x2x9z") -> str:
     """The name of a pod of a Deployment."""
     return f"{workload}-{rollout}-{name}"
@@ -75,14 +87,13 @@ def pod_of(workload: str, rollout: str = "7d9f8b6c5d", name: str = "x2x9z") -> s
 
 def document(log: str, pod: str, *, at: float = NOON, namespace: str = WORKING, container: str = "controller") -> Any:
     """What KubeSphere's pipeline stores of a line."""
-    time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     kubernetes = {
         "namespace_name": namespace,
         "pod_name": pod,
         "container_name": container,
         "docker_id": f"id-{pod}-{container}",
     }
-    return {"time": time, "log": log + "\n", "kubernetes": kubernetes}
+    return {"time": stamp(at), "log": log + "\n", "kubernetes": kubernetes}
 
 
 @dataclass
@@ -115,11 +126,16 @@ class Corpus:
 
     def add(self, documents: Iterable[Any], day: str = "2026.11.21") -> None:
         """Store documents; they are found when this returns."""
-        for chunk in _chunks(documents, 2000):
-            lines = (f'{{"create":{{}}}}\n{json.dumps(one)}\n' for one in chunk)
+        for chunk in _chunks(documents, 5000):
+            lines = (f'{{"create":{{}}}}\n{one if isinstance(one, str) else json.dumps(one)}\n' for one in chunk)
             answer = self.server.call("POST", f"/{self.prefix}-{day}/_bulk?filter_path=errors", "".join(lines))
             assert not answer["errors"]
         self.server.call("POST", f"/{self.prefix}-*/_refresh")
+
+    def open_searches(self) -> int:
+        """How many points in time and scrolls are open on these indices, whatever other tests do on the server."""
+        found = self.server.call("GET", f"/{self.prefix}-*/_stats/search")
+        return int(found["_all"]["total"]["search"]["open_contexts"])
 
     def remove(self) -> None:
         """Delete the indices."""

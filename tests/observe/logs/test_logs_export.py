@@ -14,7 +14,7 @@ import pytest
 from gateway_operator.observe.logs import Logs, read
 from gateway_operator.observe.logs.query import LogQuery
 from lab.servers.elasticsearch import Elasticsearch
-from tests.observe.logs.corpus import ALL, NOON, OWN, SHOP, Corpus, access, document, indices, pod_of
+from tests.observe.logs.corpus import ALL, NOON, OWN, SHOP, Corpus, access, document, indices, numbered, pod_of
 
 MIB = 1 << 20
 
@@ -47,8 +47,7 @@ async def test_export_of_a_million_lines_in_flat_memory(elasticsearch: Elasticse
     """Ten times the lines take no more memory."""
     with indices(elasticsearch) as corpus:
         corpus.create(log={"type": "text", "index": False})
-        pod = pod_of(ALL.workloads[0])
-        corpus.add(document(access(path=f"/tea/{n}"), pod, at=NOON + n / 1000) for n in range(1_000_000))
+        corpus.add(numbered(pod_of(ALL.workloads[0]), 1_000_000))
         logs = Logs(corpus.settings(standard_analysis=False))
         assert await _growth(logs, 1_000_000) < 16 * MIB
         await logs.close()
@@ -74,16 +73,11 @@ def _resident() -> int:
 
 async def test_an_export_that_is_left_lets_go_of_its_point_in_time(all_logs: Logs, hundred: Corpus) -> None:
     """KubeSphere never clears its scrolls; here a client that leaves leaves nothing open in Elasticsearch."""
-    before = _contexts(hundred.server)
     export = all_logs.export(ALL, exporting())
     assert await anext(export)
+    assert hundred.open_searches()
     await export.aclose()
-    assert _contexts(hundred.server) == before
-
-
-def _contexts(server: Elasticsearch) -> int:
-    nodes = server.call("GET", "/_nodes/stats/indices/search")["nodes"]
-    return sum(int(node["indices"]["search"]["open_contexts"]) for node in nodes.values())
+    assert not hundred.open_searches()
 
 
 async def test_formats(corpus: Corpus, logs: Logs) -> None:

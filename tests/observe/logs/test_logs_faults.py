@@ -187,7 +187,10 @@ async def test_answers_that_are_none(imposter: Imposter, answers: list[Any], wor
 
 
 async def test_elasticsearch_nine_and_an_api_key(imposter: Imposter, tmp_path: Path) -> None:
-    """Version 9 is served, and a key from a file goes into each request."""
+    """Version 9 is served, and a key from a file goes into each request.
+
+    Against an imposter, because the lab's server is version 8, whose users have passwords.
+    """
     empty = {"hits": {"total": {"value": 0}, "hits": []}, "_shards": {"total": 1, "failed": 0}, "timed_out": False}
     imposter.answers = [NINE, (200, ELASTIC, empty)]
     key = tmp_path / "key"

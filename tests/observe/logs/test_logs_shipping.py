@@ -19,16 +19,15 @@ async def test_container_logs_arrive_as_kubespheres_pipeline_stores_them(
 ) -> None:
     """Lines in kubelet's files, with quotes and backslashes, are found with pod, namespace, container and time."""
     with indices(elasticsearch) as corpus:
-        files = tmp_path / "containers"
-        files.mkdir()
+        files = tmp_path / "pods" / f"{WORKING}_{pod_of(CLUSTER)}_7d1c2a7e-0000-4000-8000-000000000001" / "controller"
+        files.mkdir(parents=True)
         line = access("shop-tea-80", agent='a "quote" \\ and ü')
-        name = f"{pod_of(CLUSTER)}_{WORKING}_controller-{'a1' * 32}.log"
-        (files / name).write_text(
+        (files / "0.log").write_text(
             f"2026-11-21T12:00:00.123456789Z stdout F {line}\n"
             f"2026-11-21T12:00:01.000000000Z stdout F {access('blog-web-80')}\n"
             "2026-11-21T12:00:02.000000000Z stderr F an error\n"
         )
-        shipper = Shipper.start(tmp_path / "shipper", elasticsearch, [files], index=corpus.prefix)
+        shipper = Shipper.start(tmp_path / "shipper", elasticsearch, [tmp_path / "pods"], index=corpus.prefix)
         logs = Logs(corpus.settings(), _projects)
         try:
             records = await _three(logs)

@@ -154,3 +154,14 @@ def test_the_default_backend_is_nobodys() -> None:
     line = LINES.read(access("upstream-default-backend"))
     assert line is not None
     assert owned(line, "upstream", frozenset({"upstream"})) == "no"
+
+
+def test_the_cluster_is_read_from_every_format_that_prints_it() -> None:
+    """`$gateway_cluster` may stand anywhere in a format, also without quotes: it is a name that we gave."""
+    quoted = '"$request" $status "$gateway_cluster"'
+    for form in (quoted, quoted.replace('"$gateway_cluster"', "[$gateway_cluster]")):
+        text = form.replace("$request", "GET /tea HTTP/1.1").replace("$status", "200")
+        for name in ("wuhan", ""):
+            found = AccessLines((form,)).read(text.replace("$gateway_cluster", name))
+            assert found is not None
+            assert (found.path, found.cluster) == ("/tea", name)
