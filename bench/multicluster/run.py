@@ -21,6 +21,7 @@ from bench.results import Part, Results
 from lab import tools
 from lab.control import BASE_TOOLS
 from lab.debian import require
+from lab.errors import LabError
 from lab.nginx import nginx
 
 Measure = Callable[[Setup], Coroutine[Any, Any, Part]]
@@ -30,6 +31,20 @@ PARTS: Mapping[str, Measure] = {
     "size": size.measure,
     "accuracy": accuracy.measure,
 }
+
+
+_LIMITS = {"changes": 900.0, "cut": 600.0, "size": 4500.0, "accuracy": 1200.0}  # seconds; on two busy cores
+
+
+async def _limited(part: str, setup: Setup) -> Part:
+    """Measure a part. Raises LabError when it takes longer than it ever should."""
+    try:
+        async with asyncio.timeout(_LIMITS[part]) as limit:
+            return await PARTS[part](setup)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise LabError(f"{part} took more than {_LIMITS[part]:.0f} s") from error
 
 
 def run(results: Results, only: Iterable[str], *, quick: bool, seed: int) -> list[str]:
@@ -46,7 +61,7 @@ def run(results: Results, only: Iterable[str], *, quick: bool, seed: int) -> lis
         begun = time.monotonic()
         tell(f"{part} ...")
         try:
-            results.put(part, asyncio.run(PARTS[part](Setup(folder, quick=quick, seed=seed))))
+            results.put(part, asyncio.run(_limited(part, Setup(folder, quick=quick, seed=seed))))
         except Exception:  # noqa: BLE001 - the other parts are worth having
             traceback.print_exc()
             tell(f"{part} broke; its files are in {folder}")

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -86,7 +86,7 @@ class GatewayPods:
             gateway = self._releases[_release(pod)]
             answer = self._answers.get(key, PodReport(key[1]))
             ready = bool(pod["ready"]) and not pod["metadata"].get("deletionTimestamp")
-            found.setdefault(gateway, []).append(PodReport(key[1], ready, answer.digest, answer.problems, answer.error))
+            found.setdefault(gateway, []).append(replace(answer, ready=ready))
         return {gateway: tuple(sorted(pods, key=lambda pod: pod.name)) for gateway, pods in found.items()}
 
     def alive(self, cluster: str, address: Address) -> bool | None:
@@ -126,7 +126,7 @@ class GatewayPods:
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 old = self._answers.get(key, PodReport(key[1]))
                 said = str(error) or type(error).__name__
-                report = PodReport(key[1], digest=old.digest, problems=old.problems, error=said[:_LONGEST_TEXT])
+                report = replace(old, error=said[:_LONGEST_TEXT])
                 delay = min(delay * 2, _LAST)
             if report != self._answers.get(key):
                 self._answers[key] = report
@@ -175,13 +175,18 @@ def _report(name: str, answer: Mapping[str, Any]) -> PodReport:
     part = answer.get("multiCluster")
     if not isinstance(part, dict):
         return PodReport(name, error="its version knows no policies")
-    rows = part.get("problems")
-    problems = [
-        (_text(row.get("policy")), _text(row.get("where")), _text(row.get("text")))
+    problems, contests = _rows(part, "problems", "text"), _rows(part, "contests", "by")
+    return PodReport(name, digest=_text(part.get("digest")), problems=problems, contests=contests)
+
+
+def _rows(part: Mapping[str, Any], key: str, what: str) -> tuple[tuple[str, str, str], ...]:
+    """Read a list of policies, each with a field and a text."""
+    rows = part.get(key)
+    return tuple(
+        (_text(row.get("policy")), _text(row.get("where")), _text(row.get(what)))
         for row in (rows if isinstance(rows, list) else [])[:_MOST]
         if isinstance(row, dict)
-    ]
-    return PodReport(name, digest=_text(part.get("digest")), problems=tuple(problems))
+    )
 
 
 def _probes(answer: Mapping[str, Any]) -> dict[str, tuple[frozenset[str], bool]]:

@@ -1,18 +1,20 @@
 """Who serves a host and path that several policies of one gateway want. Pure.
 
 The oldest wins, then namespace and name; a namespace that has a host first keeps it for itself. Losers are told who
-won, and take over by themselves once the winner is gone, because every answer is computed from all policies.
+won, winners who else wants it; losers take over by themselves once the winner is gone, because every answer is computed
+from all policies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
-from gateway_operator.clusters.policies import DEFAULT, Policy, Problem
+from gateway_operator.clusters.policies import DEFAULT, PathRule, Policy, Problem
 from gateway_operator.crds.traffic import TrafficReason
 
 Shared = Callable[[str, str, str], bool]  # (host, owner's namespace, other namespace): may the other use it, too?
+_Holder = tuple[Policy, str]  # who has a place, and by which of its fields
 
 
 def not_shared(_host: str, _owner: str, _other: str) -> bool:
@@ -20,54 +22,49 @@ def not_shared(_host: str, _owner: str, _other: str) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class Foreign:
-    """A place that something else holds, such as an Ingress: its name for people, its age and its namespace."""
-
-    name: str
-    created: str
-    namespace: str
-
-
-def settle(
-    policies: Iterable[Policy],
-    *,
-    foreign: Mapping[tuple[str, str, str], Foreign] | None = None,
-    shared: Shared = not_shared,
-) -> list[Policy]:
-    """Return the policies, oldest first, without the paths that they lose, and with the problems that say so.
-
-    `foreign` maps (host, type, path) to what holds it beside policies.
-    """
-    held: dict[tuple[str, str, str], tuple[str, str]] = {}
-    owners: dict[str, tuple[str, str]] = {}
-    others = foreign or {}
-    return [_settle_one(policy, held, owners, others, shared) for policy in sorted(policies, key=lambda p: p.age)]
+def settle(policies: Iterable[Policy], *, shared: Shared = not_shared) -> list[Policy]:
+    """Return the policies, oldest first, without the paths that they lose, with problems and contests that say so."""
+    places = _Places(shared)
+    settled = [places.settle(policy) for policy in sorted(policies, key=lambda p: p.age)]
+    return [
+        replace(policy, contests=tuple(dict.fromkeys(found))) if (found := places.contests.get(policy.key)) else policy
+        for policy in settled
+    ]
 
 
-def _settle_one(
-    policy: Policy,
-    held: dict[tuple[str, str, str], tuple[str, str]],
-    owners: dict[str, tuple[str, str]],
-    foreign: Mapping[tuple[str, str, str], Foreign],
-    shared: Shared,
-) -> Policy:
-    kept, problems = [], list(policy.problems)
-    for path in policy.paths:
-        winner = held.get(path.place, ("", ""))[0]
-        other = foreign.get(path.place)
-        if other is not None and (other.created, other.namespace) <= (policy.created, policy.namespace):
-            winner = other.name
-        owner = owners.setdefault(path.host, (policy.namespace, str(policy))) if path.path_type != DEFAULT else None
-        if not winner and owner and owner[0] != policy.namespace and path.host:
-            winner = "" if shared(path.host, owner[0], policy.namespace) else owner[1]
-        if winner:
+@dataclass
+class _Places:
+    """Who has what so far."""
+
+    shared: Shared
+    held: dict[tuple[str, str, str], _Holder] = field(default_factory=dict)
+    owners: dict[str, _Holder] = field(default_factory=dict)
+    contests: dict[tuple[str, str], list[tuple[str, str]]] = field(default_factory=dict)
+
+    def settle(self, policy: Policy) -> Policy:
+        """Give a policy what is left for it."""
+        kept, problems = [], list(policy.problems)
+        for path in policy.paths:
+            holder = self._holder(policy, path)
+            if holder is None:
+                self.held[path.place] = (policy, path.where)
+                kept.append(path)
+                continue
+            winner, where = holder
             text = f"{winner} has {_describe(*path.place)}, because it is older"
             problems.append(Problem(path.where, TrafficReason.CONFLICTED, text))
-            continue
-        held[path.place] = (str(policy), policy.namespace)
-        kept.append(path)
-    return replace(policy, paths=tuple(kept), problems=tuple(problems))
+            self.contests.setdefault(winner.key, []).append((where, str(policy)))
+        return replace(policy, paths=tuple(kept), problems=tuple(problems))
+
+    def _holder(self, policy: Policy, path: PathRule) -> _Holder | None:
+        """Return who keeps a path from a policy."""
+        owner = None
+        if path.path_type != DEFAULT and path.host:
+            owner = self.owners.setdefault(path.host, (policy, path.where))
+        if path.place in self.held or owner is None:
+            return self.held.get(path.place)
+        mine = owner[0].namespace == policy.namespace or self.shared(path.host, owner[0].namespace, policy.namespace)
+        return None if mine else owner
 
 
 def _describe(host: str, path_type: str, path: str) -> str:

@@ -5,7 +5,6 @@ Mirror, status, explain and the gateways' configuration all read this one answer
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +27,7 @@ class Place:
     network: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """A cluster's side of a path: its addresses, None while they aren't known yet."""
 
@@ -36,7 +35,7 @@ class Part:
     found: Found | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PathOutcome:
     """A path, the shares of its requests, and where the clusters answer."""
 
@@ -45,7 +44,7 @@ class PathOutcome:
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PolicyOutcome:
     """A policy and its paths; those without a backend have an empty split."""
 
@@ -143,7 +142,8 @@ class _Addresses:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, Service], Found] = {}
-        self._owners: dict[str, Counter[str]] = {}
+        self._owners: dict[str, tuple[str, ...]] = {}  # by address, a cluster as often as it has it
+        self._alone: dict[str, tuple[str, ...]] = {}  # of most addresses there is one owner, and few of these
         self._shared: set[str] = set()
         self._policies: Sequence[Policy] = ()
         self._services: tuple[Service, ...] = ()
@@ -168,19 +168,23 @@ class _Addresses:
 
     def _move(self, name: str, old: Found | None, new: Found) -> None:
         for address in new.addresses:
-            self._owners.setdefault(address.ip, Counter())[name] += 1
+            self._own(address.ip, (*self._owners.get(address.ip, ()), name))
         for address in old.addresses if old else ():
-            self._owners[address.ip][name] -= 1
-        for address in (*new.addresses, *(old.addresses if old else ())):
-            counts = +self._owners.pop(address.ip, Counter())
-            if counts:
-                self._owners[address.ip] = counts
-            (self._shared.add if len(counts) > 1 else self._shared.discard)(address.ip)
+            owners = list(self._owners[address.ip])
+            owners.remove(name)
+            self._own(address.ip, tuple(owners))
+
+    def _own(self, ip: str, owners: tuple[str, ...]) -> None:
+        if owners:
+            self._owners[ip] = self._alone.setdefault(owners[0], owners) if len(owners) == 1 else owners
+        else:
+            self._owners.pop(ip, None)
+        (self._shared.add if len(set(owners)) > 1 else self._shared.discard)(ip)
 
     def _judge(self, order: list[str]) -> dict[str, str]:
         result: dict[str, str] = {}
         for ip in sorted(self._shared):
-            owner, *others = sorted(self._owners[ip], key=order.index)
+            owner, *others = sorted(set(self._owners[ip]), key=order.index)
             for other in others:
                 result.setdefault(other, owner)
         return result

@@ -29,6 +29,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "gateway-operator-mirror"
 OURS = "gateway-operator"
+OWN_SERVICES_SELECTOR = f"{MIRROR_SELECTOR},{MANAGED_BY}={OURS}"  # those of a chart are Helm's
 MCS_SERVICE = "multicluster.kubernetes.io/service-name"
 SLICE_SIZE = 100
 _NO_PORT = 80  # of a Service that no cluster has: a headless Service needs a number, which nobody uses
@@ -52,7 +53,7 @@ class MirrorRow(NamedTuple):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Want:
     """One mirror Service, with its addresses; None: they aren't known yet, what is there stays."""
 
@@ -133,7 +134,7 @@ def comparing(
     *,
     own_services: bool = True,
 ) -> Steps[Changes]:
-    """Compare with what is there: mirror Services, and their slices by Service.
+    """Compare with what is there: mirror Services that we made, and slices by Service.
 
     `only` are those that may differ, where the caller knows that; what nobody wants goes in any case. Without
     `own_services` a chart makes the Services: those that we made go.
@@ -158,10 +159,9 @@ def comparing(
         }
         new_slices += [obj for name, obj in objs.items() if name not in there or not _is_right(there[name], obj)]
         old_slices += [obj for name, obj in there.items() if name not in objs]
-    for key, there in slices.items():
-        if key not in wanted:
-            old_slices += there.values()
-    old_services = [obj for key, obj in services.items() if _is_ours(obj) and not (own_services and key in wanted)]
+    for key in slices.keys() - wanted.keys():
+        old_slices += slices[key].values()
+    old_services = [obj for key, obj in services.items() if not (own_services and key in wanted)]
     return Changes(tuple(new_services), tuple(new_slices), tuple(old_slices), tuple(old_services))
 
 
@@ -339,11 +339,6 @@ def _metadata(want: Want, name: str, labels: Mapping[str, str]) -> Object:
             {"apiVersion": API_VERSION, "kind": "ClusterTrafficPolicy", "name": want.policy, "uid": want.policy_uid}
         ],
     }
-
-
-def _is_ours(service: Object) -> bool:
-    """Tell a mirror Service that we made from a chart's."""
-    return bool(service["metadata"]["labels"].get(MANAGED_BY) == OURS)
 
 
 def _is_right(live: Object, wanted: Object) -> bool:

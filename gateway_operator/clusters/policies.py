@@ -129,6 +129,7 @@ class Policy:
     ingress_class: str = ""
     paths: tuple[PathRule, ...] = ()
     problems: tuple[Problem, ...] = ()
+    contests: tuple[tuple[str, str], ...] = ()  # fields that it has and somebody else wants, too, each with who
 
     @property
     def key(self) -> tuple[str, str]:

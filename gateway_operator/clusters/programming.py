@@ -21,13 +21,17 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class PodReport:
-    """What a gateway's pod says. `digest` None: nothing yet; `error` is why. `problems` are (policy, field, text)."""
+    """What a gateway's pod says. `digest` None: nothing yet; `error` is why. `problems` are (policy, field, text).
+
+    `contests` are (policy, field, who wants it, too, and doesn't get it).
+    """
 
     name: str
     ready: bool = True
     digest: str | None = None
     problems: tuple[tuple[str, str, str], ...] = ()
     error: str = ""
+    contests: tuple[tuple[str, str, str], ...] = ()
 
 
 class Issued:
@@ -118,3 +122,10 @@ def problems_of(policy: Key, reports: Iterable[PodReport]) -> tuple[Problem, ...
     return tuple(
         Problem(where, TrafficReason.CONFLICTED, text, TrafficCondition.ACCEPTED) for where, text in sorted(found)
     )
+
+
+def contests_of(policy: Policy, reports: Iterable[PodReport]) -> tuple[tuple[str, str], ...]:
+    """Return the fields that a policy has and somebody else wants, too, each with who: policies and Ingresses."""
+    name = "/".join(policy.key)
+    found = {(where, by) for report in reports if report.ready for who, where, by in report.contests if who == name}
+    return (*policy.contests, *sorted(found - set(policy.contests)))

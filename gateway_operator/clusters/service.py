@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from gateway_operator.clusters.members import MEMBERS, Definition, Registry
 from gateway_operator.clusters.mirror import Key, MirrorRow, Want, wants_of
 from gateway_operator.clusters.pace import Steps, unhurried
 from gateway_operator.clusters.policies import Policy, Problem, read
-from gateway_operator.clusters.programming import Issued, problems_of, programmed
+from gateway_operator.clusters.programming import Issued, contests_of, problems_of, programmed
 from gateway_operator.clusters.splitting import Settled, Splitter, settle_all
 from gateway_operator.clusters.status import Verdict, member_status, policy_status
 from gateway_operator.clusters.store import Alive, MemberView
@@ -58,6 +59,7 @@ _AGAIN = 1.0  # seconds until what could not be written is tried again
 _AT_LEAST = 300.0  # seconds between two passes, also without a change
 
 Object = dict[str, Any]
+Said = tuple[PolicyOutcome, Verdict | None, tuple[Problem, ...], tuple[tuple[str, str], ...]]  # a status's sources
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Clusters:
         self._pods = GatewayPods(api, self._dirty.set)
         self._alive = alive or self._pods.alive
         self._issued = Issued()
-        self._said: dict[tuple[str, str], tuple[PolicyOutcome, Verdict | None, tuple[Problem, ...]]] = {}
+        self._said: dict[tuple[str, str], Said] = {}
         self._mirror = Mirror(api, self._dirty.set)
         self._member_statuses = StatusWriter(api, MEMBERS)
         self._policy_statuses = StatusWriter(api, POLICIES)
@@ -134,10 +136,14 @@ class Clusters:
         await self._namespaces.synced.wait()
         await self._nginxes.synced.wait()
         await self._mirror.synced()
+        began = True
         while True:
             self._dirty.clear()
             try:
                 rest = await self._pass()
+                if began and rest != _AGAIN:
+                    began = False
+                    _keep_for_good()
             except ApiError as error:
                 log.warning("pass over clusters broke off", error=str(error))
                 rest = _AGAIN
@@ -343,12 +349,10 @@ class Clusters:
         for said in self._say(outcomes):
             obj = self._policies.store.get(said[0].policy.key)
             if obj is not None:
-                rows.append((obj, said, partial(policy_status, obj, said[0], now, said[1], said[2])))
+                rows.append((obj, said, partial(policy_status, obj, said[0], now, *said[1:])))
         return await self._policy_statuses.write(rows) and done
 
-    def _say(
-        self, outcomes: Iterable[PolicyOutcome]
-    ) -> Iterable[tuple[PolicyOutcome, Verdict | None, tuple[Problem, ...]]]:
+    def _say(self, outcomes: Iterable[PolicyOutcome]) -> Iterable[Said]:
         """Return what each policy's status comes from; what is as the last time is the same object."""
         before, self._said = self._said, {}
         reports, gateways = self._pods.reports(), self._settled[1]
@@ -356,10 +360,16 @@ class Clusters:
         for outcome in outcomes:
             policy = outcome.policy
             verdict = programmed(policy, gateways, self.assignments or {}, reports, self._issued)
-            said = (outcome, verdict, problems_of(policy.key, everybody))
+            said = (outcome, verdict, problems_of(policy.key, everybody), contests_of(policy, everybody))
             old = before.get(policy.key)
             self._said[policy.key] = old if old is not None and old[0] is outcome and old[1:] == said[1:] else said
         return self._said.values()
+
+
+def _keep_for_good() -> None:
+    """Spare the collector what the start made and mostly stays: each look through it would hold up the event loop."""
+    gc.collect()
+    gc.freeze()
 
 
 def _slim(nginx: Object) -> Object:

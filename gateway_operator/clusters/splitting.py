@@ -66,7 +66,9 @@ def _joined(policy: Policy, forms: Sequence[Policy]) -> Policy:
         return forms[0]
     kept = {path.where for form in forms for path in form.paths}
     problems = dict.fromkeys(problem for form in forms for problem in form.problems)
-    return replace(policy, paths=tuple(p for p in policy.paths if p.where in kept), problems=tuple(problems))
+    contests = dict.fromkeys(contest for form in forms for contest in form.contests)
+    paths = tuple(path for path in policy.paths if path.where in kept)
+    return replace(policy, paths=paths, problems=tuple(problems), contests=tuple(contests))
 
 
 class Splitter:

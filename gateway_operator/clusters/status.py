@@ -13,6 +13,7 @@ from typing import Any
 from gateway_operator.clusters.evaluation import PathOutcome, Place, PolicyOutcome
 from gateway_operator.clusters.policies import DEFAULT, Problem
 from gateway_operator.crds.conditions import set_condition, timestamp
+from gateway_operator.crds.policy import MAX_RIVALS
 from gateway_operator.crds.traffic import TrafficCondition, TrafficReason
 from gateway_operator.traffic.shares import Share, State, percent
 
@@ -79,15 +80,16 @@ def policy_status(
     now: datetime,
     programmed: Verdict | None = None,
     problems: Sequence[Problem] = (),
+    contests: Sequence[tuple[str, str]] = (),
 ) -> Status:
     """Return the status of a ClusterTrafficPolicy as it should be.
 
     `programmed` is what gateways acknowledged; None while that isn't known: what was said last stays. `problems` are
-    what gateways have against its paths.
+    what gateways have against its paths; `contests` are the fields that somebody else wants, too, each with who.
     """
     old, generation = obj.get("status") or {}, outcome.policy.generation
     verdicts: dict[TrafficCondition, Verdict] = {
-        TrafficCondition.ACCEPTED: _accepted((*outcome.policy.problems, *problems)),
+        TrafficCondition.ACCEPTED: _accepted((*outcome.policy.problems, *problems), contests),
         TrafficCondition.RESOLVED_REFS: _resolved(outcome),
     }
     if programmed is not None:
@@ -100,7 +102,9 @@ def policy_status(
     return {
         "observedGeneration": generation,
         "conditions": sorted(conditions, key=lambda item: str(item["type"])),
-        "backends": [_backend(path) for path in outcome.paths],
+        "backends": [
+            _backend(path, [who for where, who in contests if where == path.rule.where]) for path in outcome.paths
+        ],
         "message": wrong[2] if wrong else f"{len(outcome.paths)} paths are served",
     }
 
@@ -114,11 +118,13 @@ def _conditions(
     return sorted(result, key=lambda item: str(item["type"]))
 
 
-def _accepted(found: Iterable[Problem]) -> Verdict:
+def _accepted(found: Iterable[Problem], contests: Sequence[tuple[str, str]]) -> Verdict:
     problems = [problem for problem in found if problem.condition is TrafficCondition.ACCEPTED]
     if problems:
         return False, problems[0].reason, _spoken(str(problem) for problem in problems)
-    return True, TrafficReason.ACCEPTED, "its rules are sound, and nobody older has its hosts and paths"
+    text = "its rules are sound, and nobody older has its hosts and paths"
+    younger = f"; wanted by younger ones, too: {_spoken(f'{where} by {who}' for where, who in contests)}"
+    return True, TrafficReason.ACCEPTED, text + (younger if contests else "")
 
 
 def _resolved(outcome: PolicyOutcome) -> Verdict:
@@ -152,7 +158,7 @@ def _ready(outcome: PolicyOutcome) -> Verdict:
     return True, TrafficReason.BACKENDS_READY, "every path has ready endpoints"
 
 
-def _backend(path: PathOutcome) -> Status:
+def _backend(path: PathOutcome, rivals: Sequence[str]) -> Status:
     rule = path.rule
     result: Status = {"host": rule.host, "path": rule.path}
     if rule.path_type != DEFAULT:
@@ -161,6 +167,8 @@ def _backend(path: PathOutcome) -> Status:
         result["service"] = str(rule.backend.service)
     if path.split.reason:
         result["reason"] = path.split.reason
+    if rivals:
+        result["conflictsWith"] = [*rivals[:MAX_RIVALS]]
     result["clusters"] = [_cluster(share) for share in path.split.shares]
     return result
 

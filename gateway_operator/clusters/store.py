@@ -6,12 +6,16 @@ from cluster to cluster, and from pod to pod.
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gateway_operator.clusters.policies import Service
 from gateway_operator.crds.traffic import TrafficReason
+from gateway_operator.kube import shared
 from gateway_operator.networks import is_routable
 
 Key = tuple[str, str]  # namespace, name of a Service
@@ -30,7 +34,7 @@ class Address(NamedTuple):
 Alive = Callable[[str, Address], bool | None]  # (cluster, address): what its probes say; None: they know nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """Addresses that answer, sorted; `total` counts those too that could once they are ready.
 
@@ -105,7 +109,7 @@ def strip_service(obj: Object) -> dict[str, Any]:
     spec = obj.get("spec") or {}
     return {
         "metadata": _identity(obj),
-        "spec": {key: spec[key] for key in ("type", "ports", "publishNotReadyAddresses") if key in spec},
+        "spec": {key: one(spec[key]) for key in ("type", "ports", "publishNotReadyAddresses") if key in spec},
     }
 
 
@@ -113,19 +117,34 @@ def strip_slice(obj: Object) -> dict[str, Any]:
     """Keep of an EndpointSlice what is used here."""
     labels = obj["metadata"].get("labels") or {}
     endpoints = [
-        {"addresses": (item.get("addresses") or [])[:1], "conditions": item.get("conditions") or {}}
+        {"addresses": (item.get("addresses") or [])[:1], "conditions": one(item.get("conditions") or {})}
         for item in obj.get("endpoints") or ()
     ]
     return {
         "metadata": _identity(obj) | {"labels": {SERVICE_LABEL: labels.get(SERVICE_LABEL, "")}},
-        "addressType": obj.get("addressType"),
-        "ports": obj.get("ports"),
+        "addressType": one(obj.get("addressType")),
+        "ports": one(obj.get("ports")),
         "endpoints": endpoints,
     }
 
 
+def one(value: Any) -> Any:
+    """Return one and the same object for equal JSON values: thousands of Services have few of them. Never alter it."""
+    return _parsed(json.dumps(value))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Any:
+    return shared(json.loads(text))
+
+
 def _identity(obj: Object) -> dict[str, Any]:
-    return {key: obj["metadata"].get(key) for key in ("name", "namespace", "resourceVersion")}
+    meta = obj["metadata"]
+    return {
+        "name": meta["name"],
+        "namespace": sys.intern(meta.get("namespace") or ""),
+        "resourceVersion": meta.get("resourceVersion"),
+    }
 
 
 def _port(ports: Iterable[Object], service: Service) -> Object | None:

@@ -7,8 +7,9 @@ what an earlier operator left behind.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import Counter
@@ -17,6 +18,7 @@ from gateway_operator.clusters.connection import SERVICES, SLICES
 from gateway_operator.clusters.mirror import (
     MANAGER,
     MIRROR_SELECTOR,
+    OWN_SERVICES_SELECTOR,
     Changes,
     Key,
     Want,
@@ -33,6 +35,7 @@ from gateway_operator.telemetry import get_logger
 log = get_logger(__name__)
 WRITES = Counter("gateway_operator_mirror_writes_total", "Mirror objects written to the centre.", ["kind", "verb"])
 _AT_ONCE = 16
+_IN_A_PASS = 1000  # mirrors that one pass compares and writes: what changes meanwhile waits for no more than these
 STATUS_MANAGER = "gateway-operator-clusters"
 _STATUS_EVERY = 1.0  # seconds between two writes of one object's status
 
@@ -47,10 +50,11 @@ class Mirror:
         self._changed = changed
         self._by_service: dict[Key, dict[str, Object]] = {}
         self._clean: dict[Key, tuple[Any, ...]] = {}  # what was compared last, and found right
+        self._seen: set[Key] = set()  # what was compared in this round; a round ends when all that is doubtful was
         self._services = Informer(
-            api, SERVICES, label_selector=MIRROR_SELECTOR, strip=strip, on_event=lambda *_: changed()
+            api, SERVICES, label_selector=OWN_SERVICES_SELECTOR, strip=strip, on_event=lambda *_: changed()
         )
-        self._slices = Informer(api, SLICES, label_selector=MIRROR_SELECTOR, strip=strip, on_event=self._on_slice)
+        self._slices = Informer(api, SLICES, label_selector=MIRROR_SELECTOR, strip=packed, on_event=self._on_slice)
 
     async def run(self) -> None:
         """Follow what is there until cancelled."""
@@ -69,14 +73,31 @@ class Mirror:
         await self._slices.synced.wait()
 
     async def sync(self, wanted: Mapping[Key, Want], alive: Alive, *, services: bool = True) -> bool:
-        """Write what differs; True when all of it is written. `services` False: a chart makes them."""
+        """Write what differs, a bounded part of it; True when all is written. `services` False: a chart makes them."""
         marks = {key: self._mark(key, want) for key, want in wanted.items()}
         doubtful = [key for key, mark in marks.items() if wanted[key].expired or not _is(self._clean.get(key), mark)]
-        there = (self._services.store, self._by_service)
-        todo = await unhurried(comparing(wanted, *there, alive, doubtful, own_services=services))
+        chosen = self._choose(doubtful)
+        there = (self._services.store, _Unpacked(self._by_service))
+        todo = await unhurried(comparing(wanted, *there, alive, chosen, own_services=services))
         wrong = {*map(_key, todo.services), *map(service_of, (*todo.slices, *todo.old_slices))}
-        self._clean = {key: mark for key, mark in marks.items() if key not in wrong}
-        return await self._write(todo) if todo else True
+        left = {*doubtful} - {*chosen}
+        self._clean = {key: mark for key, mark in marks.items() if key not in wrong and key not in left}
+        done = await self._write(todo) if todo else True
+        if left and done:
+            self._changed()
+        return done and not left
+
+    def _choose(self, doubtful: list[Key]) -> list[Key]:
+        """Return what this pass compares: first what this round hasn't seen, so that nothing waits for ever."""
+        if len(doubtful) <= _IN_A_PASS:
+            self._seen.clear()
+            return doubtful
+        unseen = [key for key in doubtful if key not in self._seen]
+        if not unseen:
+            self._seen.clear()
+        chosen = (unseen or doubtful)[:_IN_A_PASS]
+        self._seen.update(chosen)
+        return chosen
 
     def _mark(self, key: Key, want: Want) -> tuple[Any, ...]:
         """Return what a comparison looks at: as long as all of it is the same, its answer is, too."""
@@ -94,7 +115,7 @@ class Mirror:
     async def _apply(self, res: Resource, obj: Object) -> None:
         written = await self._api.apply(res, obj, field_manager=MANAGER, force=True)
         WRITES.labels(res.kind, "apply").inc()
-        self._take(res, strip(written))
+        self._take(res, written)
 
     async def _delete(self, res: Resource, obj: Object) -> None:
         meta = obj["metadata"]
@@ -106,24 +127,47 @@ class Mirror:
 
     def _take(self, res: Resource, obj: Object) -> None:
         """Know what was written before the watch says it, so that it isn't written twice."""
-        meta = obj["metadata"]
+        key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
         if res is SERVICES:
-            self._services.store[meta["namespace"], meta["name"]] = obj
+            self._services.store[key] = strip(obj)
         else:
-            self._slices.store[meta["namespace"], meta["name"]] = obj
-            self._by_service.setdefault(service_of(obj), {})[meta["name"]] = obj
+            kept = self._slices.store[key] = packed(obj)
+            self._by_service.setdefault(kept["service"], {})[key[1]] = kept
 
     def _on_slice(self, type_: str, obj: Object, previous: Object | None) -> None:
         name = obj["metadata"]["name"]
         for known in (previous, obj):
             if known is not None:
-                there = self._by_service.get(service_of(known), {})
+                there = self._by_service.get(known["service"], {})
                 there.pop(name, None)
                 if not there:
-                    self._by_service.pop(service_of(known), None)
+                    self._by_service.pop(known["service"], None)
         if type_ != "DELETED":
-            self._by_service.setdefault(service_of(obj), {})[name] = obj
+            self._by_service.setdefault(obj["service"], {})[name] = obj
         self._changed()
+
+
+def packed(obj: Object) -> Object:
+    """Return a slice as it is kept: there are thousands, and few are ever looked at again."""
+    meta = obj["metadata"]
+    kept = {key: meta.get(key) for key in ("name", "namespace", "resourceVersion")}
+    return {"metadata": kept, "service": service_of(obj), "packed": json.dumps(strip(obj)).encode()}
+
+
+class _Unpacked(Mapping[Key, Mapping[str, Object]]):
+    """The slices of each Service as objects."""
+
+    def __init__(self, kept: Mapping[Key, Mapping[str, Object]]) -> None:
+        self._kept = kept
+
+    def __getitem__(self, key: Key) -> Mapping[str, Object]:
+        return {name: json.loads(item["packed"]) for name, item in self._kept[key].items()}
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
 
 class StatusWriter:

@@ -61,6 +61,7 @@ class Answer:
     clusters: tuple[dict[str, Any], ...] = ()
     acknowledged: str = ""
     problems: tuple[str, ...] = field(default=())
+    rivals: tuple[str, ...] = ()  # who wants the path, too, and doesn't get it
 
 
 async def run(session: Session, host: str, path: str, files: Sequence[Path], here: Place) -> int:
@@ -123,7 +124,12 @@ def _answer(
         clusters=clusters,
         acknowledged=_acknowledged(obj) if world.live else "",
         problems=tuple(map(str, policy.problems)),
+        rivals=tuple(dict.fromkeys((*_lost(winner), *((said or {}).get("conflictsWith") or ())))),
     )
+
+
+def _lost(winner: Match) -> list[str]:
+    return [who for where, who in winner.policy.contests if where == winner.rule.where]
 
 
 def _said(obj: Object, winner: Match) -> Mapping[str, Any] | None:
@@ -181,6 +187,7 @@ def _text(answer: Answer, host: str, path: str) -> str:
     lines = [f"{at}{host}{path} is answered by {answer.policy}, {answer.where} ({answer.rule})"]
     lines += [f"  service       {answer.service}"] if answer.service else []
     lines += [f"  because       {text}" for text in answer.why]
+    lines += [f"  older than    {name}, which wants it, too" for name in answer.rivals]
     lines += [f"  acknowledged  {answer.acknowledged}"] if answer.acknowledged else []
     lines += [f"  problem       {text}" for text in answer.problems]
     keys = ("name", "desired", "effective", "ready", "state", "reason")

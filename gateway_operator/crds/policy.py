@@ -28,6 +28,7 @@ from gateway_operator.crds.traffic import GROUP, VERSION
 MAX_WEIGHT = 10_000
 MAX_PRIORITY = 15
 MAX_RULES, MAX_PATHS, MAX_CLUSTERS = 64, 64, 32
+MAX_RIVALS = 8  # that a status names
 _LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
 HOST = rf"^$|^(\*\.)?{_LABEL}(\.{_LABEL})*$"
 PATH = r'^$|^/[^\x00-\x20\x7f;{}"\\$#?]*$'
@@ -266,6 +267,13 @@ class BackendStatus(Model):
     path_type: str | None = Field(None, description="Type of the path. Default: none.")
     service: str | None = Field(None, description="The Service, as namespace/name:port. Default: none.")
     reason: str | None = Field(None, description="Why nobody answers. Default: none, somebody does.")
+    conflicts_with: tuple[str, ...] | None = Field(
+        None,
+        description="Who wants this path, too, and doesn't get it, because this policy is older: kind, namespace and "
+        "name. Default: none.",
+        max_length=MAX_RIVALS,
+        json_schema_extra=_ATOMIC,
+    )
     clusters: tuple[ClusterShare, ...] | None = Field(
         None,
         description="The clusters, with what they get. Default: none.",

@@ -18,14 +18,14 @@ class Applied:
     hosts: int = 0
     splits: str = ""  # the digest of the split config
     split_problems: tuple[tuple[str, str, str, str], ...] = ()  # policy, where, reason, text
+    contests: tuple[tuple[str, str, str], ...] = ()  # policy, where, who wants it, too, and doesn't get it
 
     @property
     def token(self) -> str:
         """A short text that differs whenever the state does."""
         own = f"{self.generation.removeprefix('gen-')}.{self.data_version}.{self.data_digest[:16]}"
-        if not (self.splits or self.split_problems):
-            return own
-        return f"{own}.{hashlib.sha256(repr((self.splits, self.split_problems)).encode()).hexdigest()[:16]}"
+        said = (self.splits, self.split_problems, self.contests)
+        return f"{own}.{hashlib.sha256(repr(said).encode()).hexdigest()[:16]}" if any(said) else own
 
     @property
     def config_hash(self) -> int:
@@ -46,6 +46,7 @@ class Applied:
                 "problems": [
                     dict(zip(("policy", "where", "reason", "text"), item, strict=True)) for item in self.split_problems
                 ],
+                "contests": [dict(zip(("policy", "where", "by"), item, strict=True)) for item in self.contests],
             },
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway_operator.ingress.problems import Problem
+from gateway_operator.ingress.split_types import CONTESTED
 from gateway_operator.kube import EventRecorder, ObjectRef
 
 
@@ -38,5 +39,6 @@ class Reporter:
         for problem in sorted(self._current - self._told):
             ref = problem.ref
             target = ObjectRef(ref.api_version, ref.kind, ref.namespace, ref.name, ref.uid)
-            self._recorder.event(target, type_="Warning", reason=problem.reason, message=problem.text)
+            type_ = "Normal" if problem.reason == CONTESTED else "Warning"  # of a winner nothing is wrong
+            self._recorder.event(target, type_=type_, reason=problem.reason, message=problem.text)
         self._told = set(self._current)

@@ -31,6 +31,7 @@ from gateway_operator.ingress.problems import Problem, Ref
 from gateway_operator.ingress.references import References, backend_of
 from gateway_operator.ingress.route_order import match, ordered
 from gateway_operator.ingress.snapshot import Object
+from gateway_operator.ingress.split_contests import contested
 from gateway_operator.ingress.split_rules import PolicyRules
 from gateway_operator.ingress.split_types import CONFLICTED, HostSplit, SplitPath
 
@@ -145,6 +146,7 @@ class _Fold:
                 f"the older {winner.rules.ref.kind} {winner.rules.ref} has it"
             )
             self._tell(rules, CONFLICTED if path.split else "PathConflict", path.field, message)
+            self.problems += contested(winner, rules, f"{kind} path {path.path} of host {path.host or '*'}")
 
     def _split(self, rules: IngressRules, path: SplitPath) -> HostRoute:
         """Return the route of a policy's path; its mirrors are followed whether they have endpoints or not."""
@@ -218,6 +220,7 @@ class _Fold:
                 older = f"the older {winner.rules.ref.kind} {winner.rules.ref} has one"
                 message = f"it is not used for host {self.name or '*'}: {older}"
                 self._tell(rules, CONFLICTED if split else "PathConflict", where, message)
+                self.problems += contested(winner, rules, f"the default backend of host {self.name or '*'}")
                 continue
             self._access(rules)
             if split is not None:

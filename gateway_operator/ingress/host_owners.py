@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from gateway_operator.ingress.parse import IngressRules
 from gateway_operator.ingress.problems import Problem
+from gateway_operator.ingress.split_contests import host_contested
 from gateway_operator.ingress.split_rules import Grants, PolicyRules
 from gateway_operator.ingress.split_types import CONFLICTED, POLICY
 
@@ -30,7 +31,7 @@ def settle_host(name: str, contenders: Sequence[IngressRules]) -> tuple[Sequence
         else:
             mine = holder is None or _may_use(holder, item, grants)
         if not mine:
-            problems += _told(name, item, holder or owner)
+            problems += [*_told(name, item, holder or owner), *host_contested(name, holder or owner, item)]
             continue
         kept.append(item)
         holder = holder or (item if isinstance(item, PolicyRules) else None)

@@ -12,7 +12,8 @@ from gateway_operator.ingress.endpoints import FIRST_PORT, BackendKey
 from gateway_operator.traffic.config import Backend, Path
 
 POLICY = "ClusterTrafficPolicy"
-CONFLICTED = "Conflicted"
+CONFLICTED = "Conflicted"  # what the loser of a place is told
+CONTESTED = "PathContested"  # what the winner is told where a policy is one of the two; of a policy: by whom
 
 
 @dataclass(frozen=True)

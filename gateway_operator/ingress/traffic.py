@@ -11,7 +11,7 @@ from gateway_operator.ingress.bringing import Brought
 from gateway_operator.ingress.building import Built
 from gateway_operator.ingress.probing import Probing
 from gateway_operator.ingress.split_source import KEPT_REASON
-from gateway_operator.ingress.split_types import POLICY
+from gateway_operator.ingress.split_types import CONTESTED, POLICY
 from gateway_operator.ingress.splits import Made
 
 
@@ -34,13 +34,15 @@ class Traffic:
 def with_splits(applied: Applied, before: Applied, built: Built, brought: Brought) -> Applied:
     """Say which split config nginx serves: the one before while something of the newest has to wait or has no room."""
     if brought.wait or brought.full:
-        return replace(applied, splits=before.splits, split_problems=before.split_problems)
-    found = sorted(
+        return replace(applied, splits=before.splits, split_problems=before.split_problems, contests=before.contests)
+    ours = [item for item in built.problems if item.ref.kind == POLICY or item.reason == KEPT_REASON]
+    problems = sorted(
         ("" if item.ref.kind != POLICY else str(item.ref), item.field, item.reason, item.message)
-        for item in built.problems
-        if item.ref.kind == POLICY or item.reason == KEPT_REASON
+        for item in ours
+        if item.reason != CONTESTED
     )
-    return replace(applied, splits=built.splits, split_problems=tuple(found))
+    contests = sorted({(str(item.ref), item.field, item.message) for item in ours if item.reason == CONTESTED})
+    return replace(applied, splits=built.splits, split_problems=tuple(problems), contests=tuple(contests))
 
 
 def _paths(splits: Iterable[Made]) -> Iterable[dict[str, Any]]:

@@ -10,6 +10,7 @@ from gateway_operator.kube.events import EventRecorder
 from gateway_operator.kube.informer import Informer
 from gateway_operator.kube.lease import LeaseElector
 from gateway_operator.kube.objects import Listing, ObjectRef, Resource, WatchEvent
+from gateway_operator.kube.thrift import shared
 
 __all__ = [
     "Api",
@@ -23,4 +24,5 @@ __all__ = [
     "ObjectRef",
     "Resource",
     "WatchEvent",
+    "shared",
 ]

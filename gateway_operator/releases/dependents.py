@@ -25,6 +25,7 @@ from gateway_operator.releases.sightings import proven, slim, suspicious, whole
 OnChange = Callable[[ReleaseKey, ObjectId, bool], None]  # release, object, whether it may have drifted
 
 _SYNC_TIMEOUT = 10.0
+_READ_AT_ONCE = 16
 
 
 class Dependents:
@@ -96,7 +97,8 @@ class Dependents:
         def on_event(type_: str, obj: dict[str, Any], previous: dict[str, Any] | None) -> None:
             meta = obj["metadata"]
             found = ObjectId(kind.api_version, kind.kind, meta.get("namespace") or "", meta["name"])
-            if type_ == "DELETED":
+            fresh = self._fresh.get(found)
+            if type_ == "DELETED" or (fresh is not None and not is_newer(fresh, obj)):
                 self._fresh.pop(found, None)
             first = not all(informer.synced.is_set() for informer in self._informers[kind])
             may_have_drifted = suspicious(type_, obj, previous, first=first)
@@ -141,7 +143,9 @@ class Dependents:
 
     async def refresh(self, ids: Iterable[ObjectId]) -> None:
         """Read objects that Helm just wrote: what the watch still holds may be the state before. Raises ApiError."""
-        await asyncio.gather(*(self._refresh(found) for found in ids if self.is_full(found)))
+        found = [one for one in ids if self.is_full(one)]
+        for first in range(0, len(found), _READ_AT_ONCE):  # an open connection costs 256 KB
+            await asyncio.gather(*map(self._refresh, found[first : first + _READ_AT_ONCE]))
 
     async def _refresh(self, found: ObjectId) -> None:
         resource = await self._api.resource(found.api_version, found.kind)

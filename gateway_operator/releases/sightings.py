@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from functools import lru_cache
 from typing import Any
 
+from gateway_operator.kube import shared
 from gateway_operator.releases import names
 from gateway_operator.releases.comparison import Owners
 from gateway_operator.releases.drift_rules import POLICY_ANNOTATION
@@ -38,7 +40,9 @@ def whole(obj: dict[str, Any]) -> dict[str, Any]:
     meta = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     if _LAST_APPLIED in (meta.get("annotations") or {}):
         meta["annotations"] = {k: v for k, v in meta["annotations"].items() if k != _LAST_APPLIED}
-    return {**obj, "metadata": meta | {PROOF: proof_of(obj), MARK: _mark(obj["metadata"])}}
+    kept: dict[str, Any] = shared({**obj, "metadata": meta})
+    kept["metadata"] |= {PROOF: proof_of(obj), MARK: _mark(obj["metadata"])}
+    return kept
 
 
 def proof_of(obj: dict[str, Any]) -> bytes | None:
@@ -48,7 +52,13 @@ def proof_of(obj: dict[str, Any]) -> bytes | None:
     if who.trees[Role.PERSON] or not helm:
         return None
     trees = [[tree_of(e) for e in helm if (e.get("operation") == "Apply") is applied] for applied in (True, False)]
-    return zlib.compress(json.dumps(trees).encode(), 1)
+    return _one(zlib.compress(json.dumps(trees).encode(), 1))
+
+
+@lru_cache(maxsize=1024)
+def _one(packed: bytes) -> bytes:
+    """Return the same bytes for all objects of a shape."""
+    return packed
 
 
 def proven(kept: dict[str, Any]) -> tuple[list[Tree], list[Tree]]:

@@ -29,7 +29,7 @@ class State(StrEnum):
     REJECTED = "Rejected"  # must not be used
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A cluster as the policy and the moment describe it.
 
@@ -49,7 +49,7 @@ class Candidate:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Share:
     """What a cluster gets, in hundredths of a percent; `failing` is the part of it that is answered with 503."""
 
@@ -62,7 +62,7 @@ class Share:
     failing: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Split:
     """The shares by name; `reason` says why nobody answers, or is empty."""
 

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from gateway_operator.ingress.options import parse_flags
 from gateway_operator.ingress.server import make_app
 from gateway_operator.kube import Api
 from gateway_operator.releases import names
+from gateway_operator.releases.traffic import KEPT
 from gateway_operator.traffic.config import CONFIG_KEY, SplitConfig, parse
 from lab.apiserver import ApiCluster
 from operator_process import Operator, free_port, operator
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = Metrics(controller_class="x", namespace="x", pod="x", version="x")
+PATIENCE = 120.0
 SAMPLE = ROOT / "docs" / "samples" / "clustertrafficpolicy.yaml"
 
 
@@ -185,6 +188,35 @@ async def test_a_change_is_a_revision_and_nothing_else_is(
         await until(gone, "the end of the ConfigMap")
 
 
+@pytest.mark.long
+async def test_weights_push_out_nobody_s_revisions(
+    api: Api, centre: ApiCluster, home: str, helm_binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After more weights than Helm keeps revisions, the two that people made are there, and five of traffic."""
+    monkeypatch.setenv("GATEWAY_OPERATOR_HISTORY_MAX", "2")
+    await apply(api, policy(home, {"wuhan": 1}))
+
+    async def deployed(revision: int) -> list[dict[str, str]]:
+        found = await settled_revisions(api, home)
+        return found if found and int(found[-1]["version"]) >= revision else []
+
+    with at_work(centre, home, helm_binary):
+        await until(lambda: weighs(api, home, [1]), "the first config", PATIENCE)
+        first = await until(lambda: deployed(1), "the first revision", PATIENCE)
+        await apply(api, nginx(home, "edge", watchIngressWithoutClass=True, replicaCount=2))
+        newest = int(first[-1]["version"]) + 1
+        people = [one["version"] for one in await until(lambda: deployed(newest), "a person's revision", PATIENCE)][-2:]
+        for weight in range(2, KEPT + 4):
+            await apply(api, policy(home, {"wuhan": weight}))
+            newest += 1
+            await until(partial(deployed, newest), f"revision {newest}", PATIENCE)
+            assert await weighs(api, home, [weight])
+        left = await revisions(api, home)
+    by_traffic = [one["version"] for one in left if one.get(names.CAUSE_LABEL) == names.TRAFFIC]
+    assert [one["version"] for one in left if one["version"] not in by_traffic] == people
+    assert [int(version) for version in by_traffic] == list(range(newest - KEPT + 1, newest + 1))
+
+
 async def test_each_gateway_gets_its_own(api: Api, centre: ApiCluster, home: str, helm_binary: Path) -> None:
     """Class and image decide; of two policies for one place the older serves, and the younger takes over."""
     await apply(
@@ -207,6 +239,8 @@ async def test_each_gateway_gets_its_own(api: Api, centre: ApiCluster, home: str
         assert await told(api, home, "alien") is None
         await apply(api, young)
         await until(lambda: has(api, "young", "Accepted", "False", "Conflicted", namespace=home), "the loser")
+        rival = f"ClusterTrafficPolicy {home}/young"
+        await until(lambda: wanted_by(api, home, "cafe", [rival]), "the winner's word")
         await api.delete(POLICIES, "cafe", home)
 
         async def taken_over() -> bool:
@@ -214,6 +248,14 @@ async def test_each_gateway_gets_its_own(api: Api, centre: ApiCluster, home: str
             return config is not None and [one.name for one in config.policies] == ["young"]
 
         await until(taken_over, "the loser's turn")
+        await until(lambda: wanted_by(api, home, "young", []), "nobody else's")
+
+
+async def wanted_by(api: Api, home: str, name: str, rivals: list[str]) -> bool:
+    """Tell whether a policy is accepted, and says who else wants its first path."""
+    found = ((await api.get(POLICIES, name, home)).get("status") or {}).get("backends") or [{}]
+    accepted = await has(api, name, "Accepted", "True", namespace=home)
+    return accepted and found[0].get("conflictsWith", []) == rivals
 
 
 @asynccontextmanager
@@ -282,4 +324,8 @@ async def test_programmed_is_what_pods_acknowledge(api: Api, home: str) -> None:
             state.set(Applied(splits=work.assignments[home, "edge"].digest, split_problems=(lost,)))
             await until(lambda: says("other", "False", "Conflicted", "Accepted"), "the loser")
             await until(lambda: says("other", "True", "Programmed"), "its word again")
+            won = (f"{home}/other", "spec.rules[0].http.paths[0]", "Ingress a/young")
+            state.set(Applied(splits=work.assignments[home, "edge"].digest, contests=(won,)))
+
+            await until(lambda: wanted_by(api, home, "other", ["Ingress a/young"]), "the winner's word")
         await until(lambda: says("cafe", "False", "GatewayNotReady"), "the pod is gone")

@@ -216,6 +216,46 @@ def test_the_older_of_two_policies_wins(world: World) -> None:
     world.target.wait("the younger serves", lambda: set(load.count(way, 20)) == {"zhuhai"}, 60)
 
 
+def test_the_older_of_a_policy_and_an_ingress_wins(world: World) -> None:
+    """Both are told who has the path, whichever is older; the policy takes over when the Ingress is gone."""
+    kubectl = world.target.kubectl
+    host = "both.example.com"
+    rule = f"{host}{members.PATH}*=tea-svc:80"
+    kubectl("create", "ingress", "rival", "-n", "default", "--class=nginx", f"--rule={rule}")
+    try:
+        time.sleep(1.1)  # ages are whole seconds
+        world.apply("both", {"zhuhai": 100})
+        told = world.until("both", "Accepted", "False")
+        assert told["reason"] == "Conflicted"
+        assert "Ingress default/rival" in told["message"]
+        world.target.wait("the Ingress hears of it", lambda: "PathContested" in _events(world, "rival"), 60)
+        way = world.way("both", members.PATH)
+        assert set(load.count(way, 20)) == {"centre"}
+        kubectl("delete", "ingress", "rival", "-n", "default")
+        world.until("both", "Accepted")
+        world.target.wait("the policy serves", lambda: set(load.count(way, 20)) == {"zhuhai"}, 60)
+        kubectl("create", "ingress", "rival", "-n", "default", "--class=nginx", f"--rule={rule}")
+        world.target.wait("the policy names it", lambda: _rivals(world, "both") == ["Ingress default/rival"], 60)
+        world.target.wait("the Ingress is told", lambda: "PathConflict" in _events(world, "rival"), 60)
+        assert world.conditions("both")["Accepted"]["status"] == "True"
+        assert set(load.count(way, 20)) == {"zhuhai"}
+    finally:
+        kubectl("delete", "ingress", "rival", "-n", "default", "--ignore-not-found")
+
+
+def _events(world: World, ingress: str) -> set[str]:
+    """The reasons of the Events of an Ingress."""
+    path = "jsonpath={.items[*].reason}"
+    chosen = f"involvedObject.kind=Ingress,involvedObject.name={ingress}"
+    return set(world.target.kubectl("get", "events", "-n", "default", "--field-selector", chosen, "-o", path).split())
+
+
+def _rivals(world: World, name: str) -> list[str]:
+    """Who else wants a policy's first path."""
+    path = "jsonpath={.status.backends[0].conflictsWith}"
+    return list(json.loads(world.target.kubectl("get", "ctp", name, "-n", "default", "-o", path) or "[]"))
+
+
 def _answering(traffic: load.Steady) -> set[str]:
     """Who has answered what was sent in the last half second but one."""
     now = time.monotonic()

@@ -47,14 +47,18 @@ def test_the_older_one_has_the_path() -> None:
     mine = site("x.test", {}, ("/tea", "Prefix", "a"), ("/more", "Prefix", "a"), created=OLD, name="i")
     found = graph([tea(created=NEW)], mine)
     assert owners(found) == {"/tea": "Ingress/i", "/more": "Ingress/i"}
-    (problem,) = found.problems
+    problem, winner = sorted(found.problems)
     assert (problem.ref.kind, problem.reason, problem.field) == (POLICY, "Conflicted", "spec.rules[0].http.paths[0]")
     assert "Ingress apps/i" in problem.message
+    assert (winner.ref.kind, winner.reason) == ("Ingress", "PathContested")
+    assert f"{POLICY} apps/p wants Prefix path /tea of host x.test, too" in winner.message
     mine["metadata"]["creationTimestamp"] = NEWEST
     found = graph([tea(created=NEW)], mine)
     assert owners(found) == {"/tea": f"{POLICY}/p", "/more": "Ingress/i"}
-    assert told(found) == {("Ingress", "i", "PathConflict")}
-    assert f"{POLICY} apps/p" in found.problems[0].message
+    assert told(found) == {("Ingress", "i", "PathConflict"), (POLICY, "p", "PathContested")}
+    winner, loser = sorted(found.problems)
+    assert (winner.field, winner.message) == ("spec.rules[0].http.paths[0]", "Ingress apps/i")
+    assert f"{POLICY} apps/p" in loser.message
 
 
 def test_of_the_same_age_the_policy_has_it() -> None:
@@ -78,10 +82,17 @@ def test_a_host_belongs_to_its_first_namespace() -> None:
     other = site("x.test", {}, ("/more", "Prefix", "a"), created=NEW, name="i", namespace="others")
     found = graph([tea(created=OLD)], other)
     assert owners(found) == {"/tea": f"{POLICY}/p"}
-    assert ("Ingress", "i", "HostConflict") in told(found)
+    assert told(found) == {("Ingress", "i", "HostConflict"), (POLICY, "p", "PathContested")}
     found = graph([tea(created=NEWEST)], other)
     assert owners(found) == {"/more": "Ingress/i"}
-    assert (POLICY, "p", "Conflicted") in told(found)
+    assert told(found) >= {(POLICY, "p", "Conflicted"), ("Ingress", "i", "PathContested")}
+
+
+def test_ingresses_among_themselves() -> None:
+    """Where no policy takes part the winner hears nothing: that is upstream's way."""
+    older = site("x.test", {}, ("/tea", "Prefix", "a"), created=OLD, name="older")
+    younger = site("x.test", {}, ("/tea", "Prefix", "a"), created=NEW, name="younger")
+    assert told(graph([], older, younger)) == {("Ingress", "younger", "PathConflict")}
 
 
 def test_ingresses_of_other_namespaces_merge_where_no_policy_is_older() -> None:
@@ -100,7 +111,7 @@ def test_a_granted_host() -> None:
         config = SplitConfig.of([tea(created=OLD)]).model_copy(update={"grants": grants})
         (mine,) = [rules for _, (_, rules) in changed_policies(parse(dump(config)), {})]
         kept, problems = settle_host("x.test", [mine, parse_ingress(other)])
-        assert (len(kept), len(problems)) == (expected, 2 - expected)
+        assert (len(kept), len(problems)) == (expected, 2 * (2 - expected))  # the loser is told, and the winner
     anywhere = ingress("i", rule("", ("/more", "Prefix", "a")), namespace="others", created=NEW)
     found = graph([tea(where="/tea", created=OLD)], anywhere)
     assert set(owners(found, "")) == {"/tea", "/more"}
@@ -110,9 +121,9 @@ def test_default_backends() -> None:
     """The oldest default backend has the host that nobody else has."""
     default = policy("p", path("", backend({"wuhan": 1}), "Default"), created=NEW)
     found = graph([default], ingress("i", created=OLD, default="a"))
-    assert told(found) == {(POLICY, "p", "Conflicted")}
+    assert told(found) == {(POLICY, "p", "Conflicted"), ("Ingress", "i", "PathContested")}
     found = graph([default], ingress("i", created=NEWEST, default="a"))
-    assert told(found) == {("Ingress", "i", "PathConflict")}
+    assert told(found) == {("Ingress", "i", "PathConflict"), (POLICY, "p", "PathContested")}
 
 
 def test_a_canary_joins_no_policy() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,9 @@ import pytest
 from gateway_operator.ingress.request_metrics import request_text
 from gateway_operator.ingress.snapshot import Snapshot
 from gateway_operator.ingress.split_source import SplitSource
+from gateway_operator.observe.logs.access_lines import AccessLines
 from gateway_operator.traffic.config import SplitConfig, dump
+from tests.conftest import ROOT
 from tests.nginx.conftest import running
 from tests.nginx.controlled import Controlled, controlled
 from tests.nginx.harness import Backend, Gateway, eventually
@@ -41,6 +44,13 @@ def tea(backends: dict[str, Backend], wuhan: int, *ingresses: Any, **more: Any) 
     return members([policy("p", *paths)], ports, *ingresses, services={"c": backends["c"].port}, **more)
 
 
+def documented_format() -> str:
+    """The log format that docs/spec/logs.md recommends to those who want to search by host and cluster."""
+    found = re.search(r"log-format-upstream: '(.*)'", (ROOT / "docs" / "spec" / "logs.md").read_text())
+    assert found
+    return found[1]
+
+
 async def applied(found: Controlled, digest: str) -> dict[str, Any]:
     """What `/applied` says once it has a digest."""
 
@@ -55,7 +65,9 @@ async def applied(found: Controlled, digest: str) -> dict[str, Any]:
 async def test_what_is_said(gateway: Gateway, backends: dict[str, Backend]) -> None:
     """The digest is said once it serves; losers and shares are named; weights cost the dynamic renderer no reload."""
     older = site("x.test", {}, ("/more", "Prefix", "c"), created=OLD, name="older")
-    snapshot = tea(backends, 100, older, config={"log-format-upstream": "<$gateway_cluster> $request_uri"})
+    younger = site("x.test", {}, ("/tea", "Prefix", "c"), created="2030-01-01T00:00:00Z", name="younger")
+    config = {"log-format-escape-json": "true", "log-format-upstream": documented_format()}
+    snapshot = tea(backends, 100, older, younger, config=config)
     assert snapshot.splits is not None
     async with controlled(gateway, snapshot) as found:
         told = await applied(found, snapshot.splits.digest)
@@ -63,10 +75,16 @@ async def test_what_is_said(gateway: Gateway, backends: dict[str, Backend]) -> N
         assert (problem["policy"], problem["reason"]) == ("apps/p", "Conflicted")
         assert problem["where"] == "spec.rules[0].http.paths[1]"
         assert "apps/older" in problem["text"]
-        assert found.notebook.reasons("p") == []
+        where = "spec.rules[0].http.paths[0]"
+        assert told["contests"] == [{"policy": "apps/p", "where": where, "by": "Ingress apps/younger"}]
+        assert [found.notebook.reasons(name) for name in ("p", "older", "younger")] == [
+            [],
+            ["PathContested"],
+            ["PathConflict"],
+        ]
         assert [await gateway.backend_of("x.test", uri) for uri in ("/tea", "/more")] == ["a", "c"]
         first, token = found.state.generation, found.state.token
-        found.show(tea(backends, 0, older, config=snapshot.config))
+        found.show(tea(backends, 0, older, younger, config=snapshot.config))
         digest = found.sources.current.splits.digest  # type: ignore[union-attr]
         await applied(found, digest)
         assert await gateway.backend_of("x.test", "/tea?after") == "b"
@@ -78,9 +96,13 @@ async def test_what_is_said(gateway: Gateway, backends: dict[str, Backend]) -> N
             "wuhan": (0, 1, "Standby"),
             "zhuhai": (10_000, 1, "Active"),
         }
-        await gateway.logged("<wuhan> /tea\n")
-        await gateway.logged("<zhuhai> /tea?after\n")
-        await gateway.logged("<> /more\n")
+
+        async def logged() -> bool:
+            lines = [line for text in gateway.log().splitlines() if (line := AccessLines().read(text))]
+            told = {(line.namespace, line.path, line.cluster) for line in lines}
+            return told >= {("apps", "/tea", "wuhan"), ("apps", "/tea", "zhuhai"), ("apps", "/more", "")}
+
+        await eventually(logged)  # so that logs can be searched by cluster
         found.show(tea(backends, 50))
         assert (await applied(found, found.sources.current.splits.digest))["problems"] == []  # type: ignore[union-attr]
         assert await gateway.backend_of("x.test", "/more") in {"a", "b"}

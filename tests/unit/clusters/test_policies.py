@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_operator.clusters.conflicts import Foreign, settle
+from gateway_operator.clusters.conflicts import settle
 from gateway_operator.clusters.policies import Entry, Policy, Port, Service, read
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -148,12 +149,12 @@ OLD, NEW = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
 
 
 def test_the_oldest_has_a_path_and_the_next_takes_over():
-    """The winner is untouched, the loser told who won; without the winner it has the path."""
+    """The winner keeps its path and hears who wants it, the loser who won; without the winner it has the path."""
     tea, both = {"path": "/tea", "backend": backend()}, {"path": "/x", "backend": backend()}
     first = read(obj(rules(tea), name="z", created=OLD))
     second = read(obj(rules(tea, both), name="a", created=NEW))
     winner, loser = settle([second, first])
-    assert winner == first
+    assert winner == replace(first, contests=(("spec.rules[0].http.paths[0]", "ClusterTrafficPolicy shop/a"),))
     assert [path.path for path in loser.paths] == ["/x"]
     assert loser.problems[0].reason == "Conflicted"
     assert "ClusterTrafficPolicy shop/z" in str(loser.problems[0])
@@ -170,7 +171,9 @@ def test_a_host_belongs_to_the_namespace_that_had_it_first():
     """Another namespace gets no path of it, unless it is shared; every other host is nobody's."""
     first = read(obj(rules({"path": "/a", "backend": backend()}), created=OLD))
     other = read(obj(rules({"path": "/b", "backend": backend()}), namespace="thief", created=NEW))
-    assert settle([first, other])[1].paths == ()
+    owner, thief = settle([first, other])
+    assert thief.paths == ()
+    assert owner.contests == (("spec.rules[0].http.paths[0]", "ClusterTrafficPolicy thief/cafe"),)
     assert settle([first, other], shared=lambda _host, owner, _of: owner == "shop")[1].paths
     catch_all = [read(obj(rules({"path": f"/{n}", "backend": backend()}, host=""), namespace=n)) for n in ("a", "b")]
     assert all(policy.paths for policy in settle(catch_all))
@@ -182,11 +185,3 @@ def test_two_default_backends():
         [read(obj({"defaultBackend": backend()}, name=name, created=age)) for name, age in (("a", NEW), ("b", OLD))]
     )
     assert [(policy.name, bool(policy.paths)) for policy in found] == [("b", True), ("a", False)]
-
-
-def test_an_older_ingress_wins():
-    """What somebody else holds is named, too; a younger one doesn't count."""
-    policy = read(obj(rules({"path": "/tea", "backend": backend()}), created=NEW))
-    place = ("cafe.example.com", "Prefix", "/tea")
-    assert settle([policy], foreign={place: Foreign("Ingress shop/old", OLD, "shop")})[0].paths == ()
-    assert settle([policy], foreign={place: Foreign("Ingress shop/new", "2026-03-01T00:00:00Z", "shop")}) == [policy]

@@ -12,7 +12,7 @@ from gateway_operator.clusters.policies import read
 from gateway_operator.clusters.status import MemberFacts, member_status, policy_status
 from gateway_operator.clusters.store import MemberView
 from gateway_operator.crds.member import MemberCluster
-from gateway_operator.crds.policy import ClusterTrafficPolicy
+from gateway_operator.crds.policy import MAX_RIVALS, ClusterTrafficPolicy
 from gateway_operator.crds.schema import structural_schema
 from gateway_operator.crds.traffic import TrafficReason
 
@@ -90,6 +90,19 @@ def test_a_refusal_names_object_and_field():
     assert condition(status, "Accepted") == ("False", "InvalidWeight")
     assert status["message"].startswith("spec.rules[0].http.paths[0].backend.clusterTrafficPolicy:")
     assert condition(status, "BackendsReady") == ("False", "InvalidBackend")
+
+
+def test_a_winner_says_who_else_wants_its_path():
+    """At the path and in words; all is well with it all the same, and a flood of rivals is cut."""
+    where, rivals = "spec.rules[0].http.paths[0]", [f"Ingress shop/i{n}" for n in range(20)]
+    contests = [*((where, name) for name in rivals), ("spec.defaultBackend", "Ingress shop/other")]
+    found = outcome(policy(A), view("a", "10.0.0.1"))
+    status = policy_status(policy(A), found, NOW, contests=contests)
+    assert condition(status, "Accepted") == ("True", "Accepted")
+    text = next(c["message"] for c in status["conditions"] if c["type"] == "Accepted")
+    assert "wanted by younger ones, too: spec.rules[0].http.paths[0] by Ingress shop/i0" in text
+    assert status["backends"][0]["conflictsWith"] == rivals[:MAX_RIVALS]
+    assert "conflictsWith" not in policy_status(policy(A), found, NOW)["backends"][0]
 
 
 def test_unknown_clusters_and_missing_ports():
