@@ -98,3 +98,7 @@ class LimitNotes:
     limit_connections: int | None = note(read.limit, LOCATION)
     limit_burst_multiplier: int | None = note(integer(1, 1000), LOCATION)
     limit_allowlist: tuple[str, ...] | None = note(read.networks, LOCATION, aliases=("limit-whitelist",))
+    limit_rate: int | None = note(
+        integer(0, 10**9), LOCATION, "KiB a second; works where `proxy-buffering` is on, as upstream's"
+    )
+    limit_rate_after: int | None = note(integer(0, 10**9), LOCATION, "KiB")

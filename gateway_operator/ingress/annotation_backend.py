@@ -106,7 +106,7 @@ class ExtraNotes:
         prefix=OURS,
     )
     health_check_host: str | None = note(read.host_name, BACKEND, prefix=OURS)
-    health_check_interval: float | None = note(read.seconds(1, 3600), BACKEND, prefix=OURS)
+    health_check_interval: float | None = note(read.seconds(1, 3600), BACKEND, "without it 10 s", prefix=OURS)
     slow_start: float | None = note(read.seconds(0, 3600), BACKEND, prefix=OURS)
     max_fails: int | None = note(integer(0, 1000), BACKEND, prefix=OURS)
     fail_timeout: float | None = note(read.seconds(0.1, 3600), BACKEND, prefix=OURS)

@@ -64,8 +64,6 @@ _ROWS: tuple[tuple[str, Scope, Risk, str], ...] = (
     ("auth-proxy-set-headers", LOCATION, MEDIUM, "the authentication service gets the headers of the request itself"),
     ("upstream-hash-by-subset", LOCATION, Risk.LOW, "a key leads to one endpoint"),
     ("upstream-hash-by-subset-size", LOCATION, Risk.LOW, "a key leads to one endpoint"),
-    ("limit-rate", LOCATION, Risk.LOW, "the ConfigMap's limit-rate holds for all"),
-    ("limit-rate-after", LOCATION, Risk.LOW, "the ConfigMap's limit-rate-after holds for all"),
     ("ssl-ciphers", SERVER, Risk.LOW, "the ConfigMap's ssl-ciphers holds for all hosts"),
     ("ssl-prefer-server-ciphers", SERVER, Risk.LOW, "the gateway's order of ciphers always comes first"),
     ("use-port-in-redirects", LOCATION, Risk.LOW, "redirects never name the gateway's own port"),

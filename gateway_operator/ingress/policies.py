@@ -83,6 +83,8 @@ class Profile:
     satisfy_any: bool = False
     cors: bool = False  # the backend's own Access-Control headers are dropped
     access_log: bool = True
+    limit_rate: int | None = None  # KiB a second of an answer; 0 is no limit
+    limit_rate_after: int | None = None  # KiB
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class HealthCheck:
 
     path: str | None = None
     host: str | None = None
-    interval: float = 5.0
+    interval: float = 10.0  # that of Kubernetes' own probes
     timeout: float = 1.0
     fails: int = 2
     passes: int = 2

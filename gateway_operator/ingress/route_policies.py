@@ -90,6 +90,7 @@ def profile_of(
 ) -> Profile:
     """Return what nginx takes from its configuration only."""
     notes, access = route.rules.annotations.backend, route.access
+    rates = route.rules.annotations.limits
     return Profile(
         protocol=protocol_of(route.rules),
         tls=_upstream_tls(route),
@@ -115,6 +116,8 @@ def profile_of(
         satisfy_any=route.rules.annotations.auth.satisfy == "any",
         cors=cors_of(route.rules) is not None,
         access_log=notes.enable_access_log is not False,
+        limit_rate=rates.limit_rate,
+        limit_rate_after=rates.limit_rate_after,
     )
 
 

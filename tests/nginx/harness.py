@@ -139,7 +139,7 @@ class Gateway:
         log = (self.folder / "log").open("ab")
         code = "import sys; from gateway_operator.ingress.supervisor import main; sys.exit(main(sys.argv[1:]))"
         flags = [f"--run-dir={self.folder}", f"--prefix={self.folder}/tmp", f"--nginx={self.binary}"]
-        flags += [f"--status-port={self.status}", "--shutdown-grace-period=0.2", "--reload-timeout=5"]
+        flags += [f"--status-port={self.status}", "--shutdown-grace-period=0.2", "--reload-timeout=30"]
         flags += [f"--modules={lab.nginx.modules()}", *self.flags]
         argv = [sys.executable, "-c", code, *flags]
         self.process = subprocess.Popen(argv, stdout=log, stderr=log)
@@ -156,7 +156,7 @@ class Gateway:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(15)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -311,7 +311,7 @@ def ports(backends: Mapping[str, Backend]) -> dict[str, int]:
     return {name: backend.port for name, backend in backends.items()}
 
 
-async def eventually(check: Any, seconds: float = 15.0) -> Any:
+async def eventually(check: Any, seconds: float = 60.0) -> Any:
     """Wait until a check (a coroutine function) holds; errors of a part that isn't up yet count as no."""
     ends = time.monotonic() + seconds
     while True:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 
 import aiohttp
 import pytest
 
-from tests.nginx.harness import Backend, Gateway, basic, ports
+from tests.nginx.harness import Backend, Gateway, basic, eventually, ports
 from tests.nginx.objects import opaque, site, world
 
 pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
@@ -103,19 +104,40 @@ async def test_request_rates(served: Gateway, backends: dict[str, Backend]) -> N
     )
     assert await statuses(served, "rpm.test", 12) == {200: 7, 429: 5}
     assert await statuses(served, "other.test", 7) == {200: 7}
-    found = await statuses(served, "rps.test", 12)
+    answers = await asyncio.gather(*(served.get("rps.test") for _ in range(12)))
+    found = Counter(answer.status for answer in answers)
     assert found[429] >= 5
     assert found[200] >= 3
     assert await statuses(served, "free.test", 12) == {200: 12}
     assert await statuses(served, "open.test", 12) == {200: 12}
 
 
+async def test_rates_of_answers(served: Gateway, backends: dict[str, Backend]) -> None:
+    """limit-rate slows an Ingress's large answers after their first part, and 0 lifts the gateway's own rate."""
+    rate = {"limit-rate": "20", "limit-rate-after": "4"}
+    await served.serve(
+        world(
+            site("slow.test", rate),
+            site("free.test", {"limit-rate": "0"}),
+            services=ports(backends),
+            config={"proxy-buffering": "on", "limit-rate": "1"},
+        )
+    )
+    began = time.monotonic()
+    await served.told("slow.test", "/?pad=50000")
+    assert time.monotonic() - began > 1
+    async with asyncio.timeout(60):  # at the gateway's rate it would take 100 s
+        await served.told("free.test", "/?pad=100000")
+
+
 async def test_connections(served: Gateway, backends: dict[str, Backend]) -> None:
     """No more requests at once than allowed; a finished one makes room."""
     config = {"limit-conn-status-code": "430"}
     await served.serve(world(site("x.test", {"limit-connections": "2"}), services=ports(backends), config=config))
-    answers = await asyncio.gather(*(served.get("x.test", "/?wait=1") for _ in range(5)))
-    assert Counter(answer.status for answer in answers) == {200: 2, 430: 3}
+    held = [asyncio.create_task(served.get("x.test", "/?wait=3")) for _ in range(2)]
+    await eventually(lambda: asyncio.sleep(0, len(backends["a"].seen) == 2))
+    assert await statuses(served, "x.test", 3) == {430: 3}
+    assert {(await task).status for task in held} == {200}
     assert (await served.get("x.test")).status == 200
 
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.nginx.harness import Backend, Gateway, ports
+from tests.nginx.harness import Backend, Gateway, eventually, ports
 from tests.nginx.objects import configmap, site, world
 
 pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
@@ -97,9 +97,7 @@ async def test_logs(served: Gateway, backends: dict[str, Backend]) -> None:
         with open(path) as file:  # noqa: PTH123
             return file.read().splitlines()
 
-    deadline = time.monotonic() + 10
-    while not await lines() and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
+    await eventually(lines)
     assert await lines() == [f'uri=/seen-{mark} agent="a"b"']
     await served.serve(world(site("x.test"), services=ports(backends), config={"disable-http-access-log": "true"}))
     await served.get("x.test", f"/silent-{mark}")
@@ -171,10 +169,12 @@ async def exchange(port: int, sent: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await reader.read()
     finally:
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def test_proxy_protocol(served: Gateway, backends: dict[str, Backend]) -> None:

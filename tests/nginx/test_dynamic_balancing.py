@@ -207,6 +207,49 @@ async def test_active_checks(nginx: Nginx, backends: Backends) -> None:
     await runner.cleanup()
 
 
+async def _answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Promise to go on, and don't."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.close()
+
+
+async def test_connections_of_checks(nginx: Nginx, backends: Backends) -> None:
+    """A check's connection is kept for the next one; an endpoint that drops it is well all the same."""
+    asked, connections = [], set()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        connections.add(request.transport)
+        return web.Response(text="well" * (5000 if request.query_string == "long" else 1))
+
+    app = web.Application()
+    app.router.add_get("/well", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    dropping = await asyncio.start_server(_answer_once, "127.0.0.1", 0)
+    check = HealthCheck("/well", interval=0.1, timeout=30)  # a busy machine's late answer isn't what is asked here
+    await serve(nginx, backends["a"], port, dropping.sockets[0].getsockname()[1], health_check=check)
+
+    async def count(checks: int) -> bool:
+        return len(asked) >= checks
+
+    await eventually(lambda: count(4))
+    assert len(connections) == 1
+    await serve(nginx, backends["a"], port, health_check=HealthCheck("/well?long", interval=0.1, timeout=30))
+    connections.clear()
+    asked.clear()
+    await eventually(lambda: count(4))
+    assert len(connections) >= 3, "what isn't read to its end can't be kept"
+    assert "called down" not in nginx.log()
+    dropping.close()
+    await runner.cleanup()
+
+
 async def test_slow_start(nginx: Nginx, backends: Backends) -> None:
     """A new endpoint gets a small share at first."""
     await serve(nginx, backends["a"], slow_start=1000)

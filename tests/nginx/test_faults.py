@@ -79,7 +79,7 @@ def objects(backends: dict[str, Backend], **hosts: str) -> Any:
 async def test_a_killed_worker_is_replaced(gateway: Gateway, backends: dict[str, Backend]) -> None:
     """Only its own requests end; no answer is wrong, and the data is there for the next worker."""
     async with controlled(gateway, objects(backends, x="a")) as run, traffic(gateway) as seen:
-        await run.controller.state.after(Applied().token, 15)
+        await run.controller.state.after(Applied().token, 60)
         await flows(seen, "a")
         seen.clear()
         os.kill(child_pids(gateway.master)[0], signal.SIGKILL)
@@ -91,7 +91,7 @@ async def test_a_killed_worker_is_replaced(gateway: Gateway, backends: dict[str,
 async def test_a_killed_master_is_replaced(gateway: Gateway, backends: dict[str, Backend]) -> None:
     """Its workers serve until the next nginx is ready to take the ports; no answer is ever wrong."""
     async with controlled(gateway, objects(backends, x="a")) as run, traffic(gateway) as seen:
-        await run.controller.state.after(Applied().token, 15)
+        await run.controller.state.after(Applied().token, 60)
         await run.controller.delivery.save()
         await flows(seen, "a")
         seen.clear()
@@ -106,7 +106,7 @@ async def test_a_killed_master_is_replaced(gateway: Gateway, backends: dict[str,
 async def test_nginx_without_its_newest_data_gets_it(gateway: Gateway, backends: dict[str, Backend]) -> None:
     """An nginx that starts from an old snapshot is brought to the present without a change that would ask for it."""
     async with controlled(gateway, objects(backends, x="a")) as run:
-        await run.controller.state.after(Applied().token, 15)
+        await run.controller.state.after(Applied().token, 60)
         await eventually(lambda: serves(gateway, "x.test", "a"))
         run.show(objects(backends, x="b"))
         await eventually(lambda: serves(gateway, "x.test", "b"))
@@ -130,7 +130,7 @@ async def test_a_lost_secret_costs_its_certificate_only(
     secured = ingress("x", rule("x.test", ("/", "Prefix", "a")), tls=[(["x.test"], "pair")], annotations=notes)
     with_secret = world(secured, services=ports, secrets=[secret("pair", *pair)])
     async with controlled(gateway, with_secret) as run, traffic(gateway) as seen:
-        await run.controller.state.after(Applied().token, 15)
+        await run.controller.state.after(Applied().token, 60)
         await flows(seen, "a")
         seen.clear()
         shown = gateway.certificate("x.test")
@@ -148,7 +148,7 @@ async def test_a_clock_that_jumps(
     """Waits and distances are of the monotonic clock: a day forth or back delays and loses nothing."""
     real = time.time
     async with controlled(gateway, objects(backends, x="a")) as run, traffic(gateway) as seen:
-        await run.controller.state.after(Applied().token, 15)
+        await run.controller.state.after(Applied().token, 60)
         await flows(seen, "a")
         seen.clear()
         for jump, service in ((86400.0, "b"), (-86400.0, "c")):
@@ -178,7 +178,7 @@ async def test_a_full_disk(nginx_binary: Path, renderer: str, backends: dict[str
 async def _fill_and_free(gateway: Gateway, backends: dict[str, Backend]) -> None:
     filler = gateway.folder / "filler"
     async with controlled(gateway, objects(backends, x="a")) as run, traffic(gateway) as seen:
-        await run.controller.state.after(Applied().token, 15)
+        await run.controller.state.after(Applied().token, 60)
         await run.controller.delivery.save()
         await flows(seen, "a")
         seen.clear()

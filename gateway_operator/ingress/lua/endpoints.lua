@@ -2,12 +2,16 @@
 -- outlives changes of the list.
 
 local hash = require "hash"
+local request = require "request"
 local template = require "template"
 
+local abs = math.abs
 local dict = ngx.shared.gateway
+local read_verdicts = request.reader(dict, "#hv")
 
 local _M = {}
 local LOOK_EVERY = 0.1  -- s: health checks are seconds apart
+local verdicts, looked_at = 0, 0  -- the number of the newest verdict of a health check; when it was read
 local LEAST_SHARE = 0.02  -- of an endpoint's weight at the beginning of its slow start
 
 local function mean_speed(by_name)
@@ -44,7 +48,7 @@ function _M.build(entry, former, id)
         version = false, raw = false, id = id, algorithm = entry.algorithm or "round_robin",
         by_name = {}, list = {}, even = true, turn = former and former.turn or math.random(0, 65535),
         ramps_until = (former and entry.slow_start) and now + entry.slow_start or 0,
-        impaired_until = former and former.impaired_until or 0, ailing = false, down = false, looks_at = 0,
+        impaired_until = former and former.impaired_until or 0, ailing = false, down = false, verdicts = false,
         affinity = entry.affinity or false, health = entry.health or false, tls = entry.tls or false,
         max_fails = entry.max_fails or false, fail_timeout = entry.fail_timeout or false,
         slow_start = entry.slow_start or false, tag = string.format("%04x", hash.of(id) % 65536),
@@ -71,8 +75,8 @@ function _M.weight(upstream, endpoint, now)
 end
 
 -- Take over what the health checks (health.lua) found; they may run in another worker.
-local function refresh(upstream, now)
-    upstream.looks_at = now + LOOK_EVERY
+local function refresh(upstream)
+    upstream.verdicts = verdicts
     local down = dict:get("#h:" .. upstream.id) or ""
     if down ~= upstream.down then
         upstream.down, upstream.ailing = down, false
@@ -81,6 +85,11 @@ local function refresh(upstream, now)
             upstream.ailing = upstream.ailing or not endpoint.healthy
         end
     end
+end
+
+local function look(now)
+    looked_at = now
+    verdicts = read_verdicts() or 0
 end
 
 local function filtered(upstream, tried, now)
@@ -95,8 +104,13 @@ end
 
 -- The endpoints to choose from: those that are well and weren't tried; when none is, all that weren't tried, then all.
 function _M.candidates(upstream, tried, now)
-    if upstream.health and upstream.looks_at <= now then
-        refresh(upstream, now)
+    if upstream.health then
+        if abs(now - looked_at) >= LOOK_EVERY then  -- the clock may go back
+            look(now)
+        end
+        if upstream.verdicts ~= verdicts then
+            refresh(upstream)
+        end
     end
     if not tried and not upstream.ailing and upstream.impaired_until <= now then
         return upstream.list

@@ -13,6 +13,7 @@ local dict = ngx.shared.gateway_limits
 
 local _M = {}
 local DAY = 86400
+local BEYOND = 16  -- requests beyond a full bucket that workers may take at once; what is above is of a clock that went back
 
 -- Take one request of `interval` ms out of a bucket that holds `burst` more; tell whether there was room.
 local function take(key, interval, burst)
@@ -22,7 +23,7 @@ local function take(key, interval, burst)
     if not empty then
         return true  -- no memory for one more address: better to serve than to refuse all
     end
-    if empty - interval < now then
+    if empty - interval < now or empty - now > interval * (burst + BEYOND) then
         empty = now + interval
         dict:set(key, empty, ttl)
     else

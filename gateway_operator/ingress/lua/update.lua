@@ -1,7 +1,7 @@
 -- Puts data into the shared dict: from the controller while nginx runs, from the snapshot when it starts.
 --
 -- Only `safe_set` is used, so what doesn't fit is an error and never pushes out something else. Keys with `#` are nginx's
--- own: `#v` version, `#g` digest, `#k` number of keys, `#h:...` health, `#l:...` keys of a full load under way.
+-- own: `#v` version, `#g` digest, `#k` number of keys, `#h:...` and `#hv` health, `#l:...` keys of a full load under way.
 
 local records = require "records"
 

@@ -57,6 +57,9 @@ def _client(profile: Profile) -> Iterator[v.Typed]:
         yield directive("client_body_buffer_size", v.size(profile.client_body_buffer_size))
     if not profile.access_log:
         yield directive("access_log", word("off"))
+    for name, rate in (("limit_rate", profile.limit_rate), ("limit_rate_after", profile.limit_rate_after)):
+        if rate is not None:
+            yield directive(name, v.size(f"{rate}k"))
     if profile.satisfy_any:
         yield directive("satisfy", word("any"))
 

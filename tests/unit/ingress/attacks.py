@@ -144,6 +144,8 @@ VALID: Mapping[str, tuple[str, str]] = {
     "limit-connections": ("3", ""),
     "limit-burst-multiplier": ("2", "limits"),
     "limit-allowlist": ("10.0.0.0/8", "limits"),
+    "limit-rate": ("20", ""),
+    "limit-rate-after": ("4", ""),
     "health-check-path": ("/h", ""),
     "health-check-host": ("h.test", "health"),
     "health-check-interval": ("7", "health"),

@@ -543,6 +543,8 @@ def test_limits_and_networks() -> None:
     shut = one_route({"whitelist-source-range": "everybody"})
     assert shut.upstream is None
     assert one_route({"satisfy": "any"}).profile.satisfy_any
+    rated = one_route({"limit-rate": "0", "limit-rate-after": "8"}).profile
+    assert (rated.limit_rate, rated.limit_rate_after) == (0, 8)
 
 
 # TLS unopened, and ports

@@ -144,6 +144,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "denylist-source-range": {"fd00::/8": ("fd00::/8",)},
     "limit-rps": {"5": 5},
     "limit-rpm": {"300": 300},
+    "limit-rate": {"20": 20, "0": 0},
+    "limit-rate-after": {"4": 4},
     "limit-connections": {"2": 2},
     "limit-burst-multiplier": {"3": 3},
     "limit-allowlist": {"10.0.0.0/8": ("10.0.0.0/8",)},

@@ -115,7 +115,7 @@ async def test_waiting_for_what_is_applied() -> None:
             "dataDigest": "d" * 64,
             "configHash": 0x0123456789AB,
             "hosts": 3,
-            "multiCluster": {"digest": "", "problems": []},
+            "multiCluster": {"digest": "", "problems": [], "contests": []},
         }
         same = await (await client.get("/applied", params={"after": first["token"], "timeout": "0.05"})).json()
         assert same == first

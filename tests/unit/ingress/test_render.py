@@ -188,7 +188,9 @@ hostile = st.text(alphabet=";{}\"'\\$#\n\r \t/a.*~%0()", max_size=20)
 EXPECTED: dict[str, list[tuple[str, int]]] = {}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(path=anything | hostile | hostile.map("/{}".format), host=anything | hostile, note=anything | hostile)
 def test_no_text_of_users_changes_the_tree(path: str, host: str, note: str) -> None:
     """Whatever stands in host, path, annotation and Secret name: the tree keeps its shape, or lacks the rule."""
