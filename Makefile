@@ -6,9 +6,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# tests wait for half of their time, so three at once keep two cores busy; where pods run, too, it is two
-PYTEST := $(BIN)/pytest -n 3 --dist loadfile
+# tests wait for half of their time, so four at once keep two cores busy; where pods run, too, it is two.
+# Files stay in the order that tests/conftest.py gives them: long ones first.
+PYTEST := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 PYTEST_PODS := $(BIN)/pytest -n 2 --dist loadfile
+# the second runs also when the first fails, so that one run tells everything
+both = trap 'exit 130' INT; $(1); first=$$?; $(2); second=$$?; exit $$(( first || second ))
 # only when it is said to make: many shells have a KUBECONFIG of some cluster that is no playground
 ON_CLUSTER = $(if $(findstring command,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 
@@ -39,14 +42,12 @@ demo-down: $(READY) ## Take the demo away
 .PHONY: test
 test: $(READY) ## Every test, on real parts
 	@$(BIN)/python -m lab build
-	$(PYTEST) -m "not e2e and not long" tests
-	$(PYTEST_PODS) -m "e2e and not long" tests
+	$(call both,$(PYTEST) -m "not e2e and not long" tests,$(PYTEST_PODS) -m "e2e and not long" tests)
 
 .PHONY: test-long
 test-long: $(READY) ## The tests that take long, too
 	@$(BIN)/python -m lab build
-	$(PYTEST) -m "not e2e" tests
-	$(PYTEST_PODS) -m e2e tests
+	$(call both,$(PYTEST) -m "not e2e" tests,$(PYTEST_PODS) -m e2e tests)
 
 .PHONY: bench
 bench: $(READY) ## Benchmarks (NAME=engine: one; PEERS=folder: beside the peers that lie there)

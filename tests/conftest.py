@@ -5,13 +5,17 @@ Nothing here starts before a test asks for it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+from hypothesis import HealthCheck, settings
 
 from gateway_operator.kube import Api
 from gateway_operator.names import short_name
@@ -19,7 +23,51 @@ from lab import tools
 from lab.apiserver import ApiCluster
 from lab.servers.elasticsearch import Elasticsearch
 
+# how long an example takes says nothing on a busy machine
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
+
 ROOT = Path(__file__).resolve().parent.parent
+# folders whose files take longest come first, so that no process is left alone with one of them at the end
+FIRST = ("e2e", "engine", "apiserver", "web", "observe", "nginx", "lab")
+
+
+class PatientLoop(asyncio.SelectorEventLoop):
+    """Ends when its connections have: TLS says goodbye first, which takes a busy machine more than the last rounds."""
+
+    def close(self) -> None:
+        """Wait for what is being closed; what nobody closes is still found, as a ResourceWarning."""
+        if not self.is_closed():
+            self.run_until_complete(self._ends())
+        super().close()
+
+    async def _ends(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while any(one._sock for one in list(self._transports.values())):  # type: ignore[attr-defined]
+                    await asyncio.sleep(0.005)
+
+
+def pytest_asyncio_loop_factories() -> dict[str, type[PatientLoop]]:
+    """Name the loop of all tests."""
+    return {"patient": PatientLoop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests in the order of their folders, and leave files within a folder as they are."""
+    order = {ROOT / "tests" / folder: number for number, folder in enumerate(FIRST)}
+    items.sort(key=lambda item: min((n for folder, n in order.items() if folder in item.path.parents), default=9))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Take back what a command sets up for its process: the stderr that it logs to closes with its test."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.handlers[:] = [h for h in root.handlers if not isinstance(h.formatter, structlog.stdlib.ProcessorFormatter)]
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

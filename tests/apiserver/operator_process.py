@@ -55,7 +55,7 @@ class Operator:
     def leads(self) -> bool:
         return bool(self.report().get("leader"))
 
-    def wait(self, holds, seconds: float = 30) -> None:
+    def wait(self, holds, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while not holds():
             assert self.process.poll() is None, f"the operator ended: {self.log[-2000:]}"

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import yaml
 
-from gateway_operator.errors import KindNotServed, NotFound
+from gateway_operator.errors import KindNotServed, NotFound, Unavailable
 from gateway_operator.kube import Api, EventRecorder
 from gateway_operator.releases.engine import Engine
 from gateway_operator.releases.names import GROUP
 from gateway_operator.settings import GatewaySettings, OperatorSettings
 
 CHARTS = Path(__file__).parent / "charts"
-PATIENCE = 30.0
+PATIENCE = 120.0  # of a machine that is slow and busy
 T = TypeVar("T")
 
 # Counts each call; waits while the file `hold` is there; fails with the text of `fail-<verb>`, or hangs and is deaf
@@ -36,7 +36,7 @@ exec -a helm {helm} "$@"
 
 
 async def eventually(ask: Callable[[], Awaitable[T]], *, within: float = PATIENCE) -> T:
-    """Ask until the answer is true; failed assertions and what is not there yet count as no."""
+    """Ask until the answer is true; failed assertions, what is not there yet and a busy API server count as no."""
     deadline = time.monotonic() + within
     while True:
         try:
@@ -44,10 +44,22 @@ async def eventually(ask: Callable[[], Awaitable[T]], *, within: float = PATIENC
             if answer or time.monotonic() > deadline:
                 assert answer, "never became true"
                 return answer
-        except (AssertionError, IndexError, NotFound):
+        except (AssertionError, IndexError, NotFound, Unavailable):
             if time.monotonic() > deadline:
                 raise
         await asyncio.sleep(0.05)
+
+
+async def settled(ask: Callable[[], Awaitable[T]], *, seconds: float = 2.0) -> T:
+    """Wait until the answer stays the same for a while, however long that takes, and return it."""
+
+    async def rests() -> tuple[T]:  # which is true whatever the answer
+        before = await ask()
+        await asyncio.sleep(seconds)
+        assert await ask() == before
+        return (before,)
+
+    return (await eventually(rests))[0]
 
 
 class World:
@@ -175,14 +187,17 @@ class World:
 
         return await eventually(asked, within=within)
 
-    async def condition(self, kind: str, name: str, type_: str, status: str, reason: str) -> dict[str, Any]:
-        """Wait for a condition at the current generation, and return it."""
+    async def condition(
+        self, kind: str, name: str, type_: str, status: str, reason: str, *, says: str = ""
+    ) -> dict[str, Any]:
+        """Wait for a condition at the current generation whose message contains `says`, and return it."""
 
         async def asked() -> dict[str, Any]:
             obj = await self.look(kind, name)
             found = conditions(obj).get(type_, {})
             assert (found.get("status"), found.get("reason")) == (status, reason), obj.get("status")
             assert found["observedGeneration"] == obj["metadata"]["generation"]
+            assert says in found["message"], found
             return found
 
         return await eventually(asked)
@@ -285,6 +300,10 @@ class World:
         try:
             yield engine
             assert not tasks[0].done(), tasks[0].exception()
+        except Exception as error:
+            if tasks[0].done():
+                error.add_note(f"the engine had ended: {tasks[0].exception()!r}")
+            raise
         finally:
             for task in tasks:
                 task.cancel()

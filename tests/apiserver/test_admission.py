@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from gateway_operator.errors import ApiError
-from gateway_operator.ingress.admission.certificates import Times
+from gateway_operator.ingress.admission.certificates import Keys, Times, make
 from gateway_operator.ingress.admission.index import PathIndex
 from gateway_operator.ingress.admission.judge import Judge
 from gateway_operator.ingress.admission.keeper import CONFIGURATIONS, Keeper, read_keys
@@ -216,10 +216,13 @@ async def test_big_ingresses(release: Release) -> None:
     assert "spec.rules[0].http.paths[6000].path" in said
 
 
-async def test_rotation_without_a_refused_request(release: Release, api: Api) -> None:
-    """Writes go on while the certificate is exchanged and its authority ends; none is refused, and each is judged."""
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.long)], ids=["exchange", "to-the-end"])
+async def test_rotation_without_a_refused_request(release: Release, api: Api, *, whole: bool) -> None:
+    """Writes go on while the certificate is exchanged (and its authority ends); none is refused, and each is judged."""
     secret, configuration = (release.namespace, f"{release.name}-admission-tls"), f"{release.name}-admission"
-    times = Times(life=dt.timedelta(seconds=36), settle=dt.timedelta(seconds=2))
+    life = dt.timedelta(seconds=36) if whole else dt.timedelta(hours=1)
+    times = Times(life=life, settle=dt.timedelta(seconds=2))
+    planted = None if whole else await _plant_an_old_one(api, secret)
     keeper = Keeper(api, secret, configuration, times, look_every=0.3)
     serving = ServingContext()
     judge = Judge(PathIndex(), is_ours=lambda _obj: True, parse=parse_ingress)
@@ -230,24 +233,35 @@ async def test_rotation_without_a_refused_request(release: Release, api: Api) ->
         asyncio.create_task(server.listen("127.0.0.1", release.port, serving)),
     ]
     try:
-        await eventually(lambda: _judged(api, release), within=30)
-        first = read_keys(await api.get(SECRETS, secret[1], secret[0]))
+        await eventually(lambda: _judged(api, release))
+        first = planted or read_keys(await api.get(SECRETS, secret[1], secret[0]))
         bundles: set[str] = set()
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(240):
             while True:
                 assert await _judged(api, release)
                 bundle = (await api.get(CONFIGURATIONS, configuration))["webhooks"][0]["clientConfig"]["caBundle"]
                 bundles.add(bundle)
                 keys = read_keys(await api.get(SECRETS, secret[1], secret[0]))
-                gone = keys.current != first.current and first.authorities not in keys.authorities
-                if gone and base64.b64decode(bundle) == keys.authorities:
-                    break  # the first authority has ended, and nobody trusts it any more
+                is_over = first.authorities not in keys.authorities or not whole
+                if keys.current != first.current and is_over and base64.b64decode(bundle) == keys.authorities:
+                    break  # the new one serves; if `whole`, the first authority has ended, and nobody trusts it
                 await asyncio.sleep(0.1)
-        assert len(bundles) >= 3  # the first alone, both, the second alone
+        for _ in range(10):
+            assert await _judged(api, release)
+        assert len(bundles) >= (3 if whole else 1)  # the first alone, both, the second alone
     finally:
         for task in work:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
+
+
+async def _plant_an_old_one(api: Api, secret: tuple[str, str]) -> Keys:
+    """Put a certificate into the Secret that is to be exchanged in moments, after two thirds of its hour."""
+    began = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=40, seconds=-3)
+    authority, pair = make(("127.0.0.1",), began, dt.timedelta(hours=1))
+    data = {"ca.crt": authority, "tls.crt": pair.certificate, "tls.key": pair.key}
+    encoded = {name: base64.b64encode(value).decode() for name, value in data.items()}
+    return read_keys(await api.merge_patch(SECRETS, secret[1], {"data": encoded}, secret[0], field_manager="test"))
 
 
 async def _judged(api: Api, release: Release) -> bool:

@@ -30,17 +30,17 @@ def test_without_watches_path_the_engine_is_off_and_the_rest_runs(api_cluster: A
 
 
 def test_second_replica_waits_and_takes_over_on_term(api_cluster: ApiCluster, namespace: str) -> None:
-    """One of two leads; after SIGTERM of the leader the other leads within three seconds."""
+    """One of two leads; after SIGTERM of the leader the other leads at once."""
     with operator(api_cluster, namespace) as first:
         first.wait(lambda: '"leader": true' in first.get("/readyz")[1])
         with operator(api_cluster, namespace) as second:
             second.wait(lambda: second.get("/readyz")[0] == 200)
             assert '"leader": false' in second.get("/readyz")[1]
             first.process.send_signal(signal.SIGTERM)
-            assert first.process.wait(10) == 0
             started = time.monotonic()
+            assert first.process.wait(60) == 0
             second.wait(lambda: '"leader": true' in second.get("/readyz")[1])
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 7.5  # a lease that isn't given up is free then at the earliest
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_wrong_settings_end_the_start_with_one_line(
 ) -> None:
     """The process ends with status 2 and a line that names what is wrong."""
     with operator(api_cluster, namespace, *flags) as running:
-        assert running.process.wait(30) == 2
+        assert running.process.wait(120) == 2
         assert said in running.log
         assert "Traceback" not in running.log
 
@@ -70,7 +70,7 @@ def test_an_api_server_that_is_away_is_waited_for(api_cluster: ApiCluster, tmp_p
             running.wait(lambda: running.get("/healthz")[0] == 200)
             assert '"leader": false' in running.get("/readyz")[1]
             cluster.start_apiserver()
-            running.wait(lambda: '"leader": true' in running.get("/readyz")[1], 40)
+            running.wait(lambda: '"leader": true' in running.get("/readyz")[1])
     finally:
         cluster.stop()
 
@@ -81,7 +81,7 @@ def test_endpoints_can_be_off_and_a_wrong_flag_is_named(api_cluster: ApiCluster,
         running.wait(lambda: running.leads)
         assert running.get("/metrics", metrics=True) == (0, "")
     with operator(api_cluster, namespace, "--reconcile-period", "soon") as running:
-        assert running.process.wait(30) == 2
+        assert running.process.wait(120) == 2
         assert "--reconcile-period" in running.log
 
 

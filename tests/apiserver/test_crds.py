@@ -249,7 +249,7 @@ def test_kubectl_explains_every_field(cluster, model):
     """The text of each field is what kubectl prints; the API server publishes it a moment after the CRD."""
     resource, version = model.crd.plural, f"{model.crd.group}/{model.crd.version}"
     recursive = ("explain", f"{resource}.spec", f"--api-version={version}")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             cluster.kubectl(*recursive)

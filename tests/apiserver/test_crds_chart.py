@@ -115,7 +115,7 @@ def can(cluster, verb: str, resource: str, *, role: str) -> bool:
 def test_view_edit_and_admin_are_aggregated(cluster):
     """The roles of the cluster have the new kinds; none of them may write an Nginx."""
     gateways, nginxes = "gateways.gateway.kubesphere.io", "nginxes.gateway.kubesphere.io"
-    deadline = time.monotonic() + 30  # a controller of the cluster adds the rules within moments
+    deadline = time.monotonic() + 120  # a controller of the cluster adds the rules within moments
     while not can(cluster, "create", gateways, role="admin"):
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -280,7 +280,7 @@ async def test_cluster_and_project_gateway_share_an_ingress(
     world.apply(config | {"data": {"status-excluded-namespaces": namespace}})
     await eventually(status_is("192.0.2.99"))
     version = world.get("ingress", "one")["metadata"]["resourceVersion"]
-    await asyncio.sleep(5)
+    await asyncio.sleep(3)
     assert world.get("ingress", "one")["metadata"]["resourceVersion"] == version
     assert [await side.backend_of("one.test") for side in (cluster_side, project_side)] == ["a", "a"]
     project.process.kill()  # it releases nothing

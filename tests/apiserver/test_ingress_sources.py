@@ -49,7 +49,7 @@ async def running(api: Api, namespace: str) -> AsyncIterator[Sources]:
     sources = Sources(api, options, lambda: None)
     task = asyncio.create_task(sources.run())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await sources.synced()
         yield sources
     finally:
@@ -61,7 +61,7 @@ async def running(api: Api, namespace: str) -> AsyncIterator[Sources]:
 async def settled(sources: Sources, check: Callable[[Graph], bool]) -> Graph:
     """Follow what graphs name until one is as it should be."""
     builder = GraphBuilder()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             graph = builder.build(sources.snapshot())
             if await sources.follow(graph):

@@ -62,8 +62,7 @@ async def test_somebody_elses_pending_release_is_left_alone(world):
     await world.patch("v1", "Secret", secret["metadata"]["name"], {"metadata": {"labels": gone}})
     await plant(world, "a", status="pending-upgrade")
     async with world.engine(settings):
-        found = await world.condition("Web", "a", "Ready", "False", "Progressing")
-        assert "helm is at work" in found["message"]
+        await world.condition("Web", "a", "Ready", "False", "Progressing", says="helm is at work")
     assert len(world.calls) == 1
 
 
@@ -119,7 +118,7 @@ async def test_sigkill_of_the_operator_ends_in_a_healthy_release(world, phase):
             operator.send_signal(signal.SIGKILL)
             await operator.wait()
         pid = world.calls[-1][0]
-        await eventually(lambda: asyncio.to_thread(lambda: not alive(pid)), within=3)
+        await eventually(lambda: asyncio.to_thread(lambda: not alive(pid)))
     if phase != "before-helm":
         assert (await world.records("a"))[-1]["metadata"]["labels"]["status"] in UNDER_WAY[phase]
     async with world.engine(settings.model_copy(update={"identity": "the-next-one"})):

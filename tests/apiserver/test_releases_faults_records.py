@@ -114,8 +114,10 @@ async def test_t11_failed_and_superseded_records(world, status):
     assert world.verbs == ["upgrade", "upgrade"]
 
 
-async def test_uninstalled_and_uninstalling_records(world):
+async def test_uninstalled_and_uninstalling_records(world, monkeypatch):
     """What a dead operator uninstalled half, and somebody with history, is installed again."""
+    for module in ("runs", "state"):
+        monkeypatch.setattr(f"gateway_operator.releases.{module}.UNINSTALL_GRACE", 3.0)
     settings = world.settings(world.row("Web"))
     await installed(world, settings)
     await edit(world, status="uninstalling", labels={names.HOLDER_LABEL: "somebody-dead"}, at=time.time())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway_operator.releases import names
-from releases_lab import World, conditions, eventually
+from releases_lab import World, conditions, eventually, settled
 
 
 async def test_install_upgrade_uninstall(world):
@@ -82,8 +82,7 @@ async def test_at_rest_nothing_runs_and_nothing_is_written(world):
             await world.custom("Web", name)
         for name in ("a", "b"):
             await world.ready("Web", name)
-        await asyncio.sleep(0.5)
-        before = await _versions(world)
+        before = await settled(lambda: _versions(world), seconds=1)
         runs = len(world.calls)
         await asyncio.sleep(2)
     async with world.engine(settings) as engine:
@@ -111,8 +110,7 @@ async def test_ready_waits_for_the_workload(world):
     """Ready is False with what is awaited while replicas are missing, and follows the Deployment's status."""
     async with world.engine(world.settings(world.row("Web"))):
         await world.custom("Web", "a", {"replicas": 1})
-        found = await world.condition("Web", "a", "Ready", "False", "Progressing")
-        assert "Deployment a" in found["message"]
+        await world.condition("Web", "a", "Ready", "False", "Progressing", says="Deployment a")
         assert conditions(await world.look("Web", "a"))["Deployed"]["status"] == "True"
         await world.change("Web", "a", {"replicas": 0})
         await world.ready("Web", "a")

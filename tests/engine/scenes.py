@@ -22,8 +22,8 @@ from tests.engine.operators import HelmShim, Operator, free_address, write_rows
 from tests.engine.profiles import Launch, Profile
 
 CHARTS = Path(__file__).parent / "charts"
-PATIENCE = 30.0
-SOON = 12.0  # for what only a watch can bring: the period is ten minutes
+PATIENCE = 120.0  # of a machine that is slow and busy
+SOON = 60.0  # for what only a watch can bring: the period is ten minutes
 Rows = dict[str, dict[str, Any]]
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway_operator.errors import NotFound
-from tests.apiserver.releases_lab import conditions, eventually
+from tests.apiserver.releases_lab import conditions, eventually, settled
 from tests.engine.scenes import SOON, needs
 
 # the second row: a field that somebody else may decide
@@ -28,13 +28,8 @@ NAMESPACED = [
 async def installed(scene, name, spec=None, *, kind="Web"):
     """Install, and wait until no pass runs any more: what follows an install anyway must not count as a repair."""
     await scene.install(kind, name, spec)
-
-    async def settled():
-        before = scene.operator.total("controller_runtime_reconcile_total")
-        await asyncio.sleep(1)
-        return scene.operator.total("controller_runtime_reconcile_total") == before
-
-    await eventually(settled)
+    passes = scene.operator.total
+    await settled(lambda: asyncio.sleep(0, passes("controller_runtime_reconcile_total")), seconds=1)
 
 
 async def uid(scene, api_version, kind, name, namespace=""):

@@ -204,7 +204,7 @@ async def test_t18_paused_resource_is_left_alone(scene):
     await eventually(lambda: _is(scene, "Web", "a", "Paused"))
     await scene.change("Web", "a", {"text": "two"})
     await scene.delete("v1", "Service", "a")
-    await asyncio.sleep(3)
+    await asyncio.sleep(2)
     assert await scene.text("a") == "hello"
     assert await scene.gone("v1", "Service", "a")
     await scene.annotate("Web", "a", **{scene.profile.paused: None})
@@ -219,7 +219,7 @@ async def test_t18_deleted_while_paused(scene):
     await scene.install("Web", "a")
     await scene.annotate("Web", "a", **{scene.profile.paused: "true"})
     await scene.delete(scene.api_version, "Web", "a")
-    await asyncio.sleep(3)
+    await asyncio.sleep(2)
     assert not await scene.gone(scene.api_version, "Web", "a")
     assert await scene.text("a") == "hello"
     await scene.annotate("Web", "a", **{scene.profile.paused: None})
@@ -285,6 +285,6 @@ async def test_t46_deleted_namespace_goes_whole(scene):
     await scene.install("Web", "a", {"cluster": True})
     await scene.install("Web", "b")
     await scene.delete("v1", "Namespace", scene.namespace, None)
-    await eventually(lambda: scene.gone("v1", "Namespace", scene.namespace, None), within=60)
+    await eventually(lambda: scene.gone("v1", "Namespace", scene.namespace, None), within=180)
     await eventually(lambda: scene.gone("rbac.authorization.k8s.io/v1", "ClusterRole", f"{scene.namespace}-a", None))
     assert await scene.gone("networking.k8s.io/v1", "IngressClass", f"{scene.namespace}-a", None)

@@ -1,18 +1,16 @@
-"""What ends, breaks or is many: T37 and T42 to T45."""
+"""What ends, breaks or is many: T42 to T45."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import signal
 import time
 import urllib.request
 
 import pytest
 
-from tests.apiserver.releases_lab import eventually
-from tests.engine.kills import PHASES, run_kills
+from tests.apiserver.releases_lab import eventually, settled
 from tests.engine.proxy import Proxy
 from tests.engine.scenes import SOON, Scene
 
@@ -23,19 +21,6 @@ ROWS: dict[str, dict[str, object]] = {}
 def kinds(stage):
     """The kind of this module; each test runs its own operators."""
     stage.define("Web")
-
-
-@pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.long)])
-async def test_t37_killed_at_any_point(api_cluster, profile, helm_binary, tmp_path, count):
-    """After each SIGKILL the next operator makes everything right within 30 seconds: no orphans, nothing pending."""
-    seed = random.SystemRandom().randrange(1000)
-    print(f"seed {seed}")  # noqa: T201 - pytest shows it beside a failure
-    rows = await run_kills(count, seed, cluster=api_cluster, helm=helm_binary, folder=tmp_path, profile=profile)
-    bad = [row for row in rows if row["seconds"] is None or row["seconds"] > 30 or row["wrong"] or not row["helm_died"]]
-    assert not bad, json.dumps(bad, indent=1)
-    if count >= 100:
-        for phase in PHASES:
-            assert sum(row["helm_alive"] for row in rows if row["phase"] == phase) >= 20
 
 
 async def works(scene: Scene, name: str, text: str, *, within: float = 60) -> None:
@@ -55,7 +40,7 @@ async def test_t42_cut_connections(scene, stage, tmp_path):
             await scene.install("Web", "a")
             assert proxy.cut() > 0
             await scene.delete("v1", "ConfigMap", "a")
-            await scene.says("a", "hello", within=60)
+            await scene.says("a", "hello", within=180)
             await works(scene, "a", "two")
             assert operator.alive
     finally:
@@ -102,10 +87,10 @@ async def test_t42_history_is_gone(scene, stage):
             await asyncio.sleep(2)  # its port is free a little after its first thread is gone
             stage.cluster.start_apiserver()
             compact(stage.cluster)
-        await scene.says("changed", "two", within=90)
-        await scene.deployed("Web", "made", within=60)
-        await scene.says("drifted", "hello", within=60)
-        await eventually(lambda: scene.gone(scene.api_version, "Web", "deleted"), within=60)
+        await scene.says("changed", "two", within=180)
+        await scene.deployed("Web", "made", within=180)
+        await scene.says("drifted", "hello", within=180)
+        await eventually(lambda: scene.gone(scene.api_version, "Web", "deleted"), within=180)
         assert operator.alive
 
 
@@ -125,13 +110,17 @@ async def test_t43_foreign_objects_are_no_work(scene, count):
     """Objects of nobody's release, made while the operator rests: no pass, no request, and repair works on."""
     with scene.alone() as operator:
         await scene.install("Web", "a")
-        await asyncio.sleep(2)
-        passes = operator.total("controller_runtime_reconcile_total")
-        requests = operator.reads() + operator.writes()
+
+        async def work():
+            return operator.total("controller_runtime_reconcile_total"), operator.reads() + operator.writes()
+
+        passes, requests = await settled(work)  # what follows an install by itself is over
+        began = time.monotonic()
         await many(count, lambda n: scene.create("v1", "ConfigMap", f"foreign-{n}", data={"text": "x" * 200}))
-        await asyncio.sleep(2)
-        assert operator.total("controller_runtime_reconcile_total") - passes <= 1
-        assert operator.reads() + operator.writes() - requests <= 20
+        passes_after, requests_after = await settled(work)
+        renewed = (time.monotonic() - began) / 10  # watches begin anew every 290 s
+        assert passes_after - passes <= 1
+        assert requests_after - requests <= 20 + renewed
         await scene.delete("v1", "Service", "a")
         await eventually(lambda: scene.get("v1", "Service", "a"), within=SOON)
 
@@ -140,11 +129,11 @@ async def test_t43_foreign_objects_are_no_work(scene, count):
 async def test_t44_cold_start_over_many_releases(scene, count):
     """A new operator finds what happened meanwhile, without a write or a helm run for what is as it should be."""
     names = [f"web-{n}" for n in range(count)]
-    with scene.alone(workers=4):
+    with scene.alone(workers=4) as first:
         await many(count, lambda n: scene.custom("Web", names[n]))
         for name in names:
-            await scene.deployed("Web", name, within=60 + count)
-        await asyncio.sleep(2)
+            await scene.deployed("Web", name, within=120 + count)
+        await settled(lambda: asyncio.sleep(0, first.writes()))
     await scene.delete("v1", "ConfigMap", names[-1])
     records = {name: await scene.revisions(name) for name in names}
     runs = len(scene.stage.shim.calls())
@@ -178,9 +167,9 @@ async def test_t45_leader_ends_in_an_upgrade(scene, how):
             first.process.send_signal(how)
             await asyncio.to_thread(first.process.wait, 30)
             started = time.monotonic()
-            await scene.says("a", "two", within=60)
-            await scene.deployed("Web", "a", within=60)
+            await scene.says("a", "two", within=180)
+            await scene.deployed("Web", "a", within=180)
             print(f"taken over in {time.monotonic() - started:.1f} s")  # noqa: T201 - shown beside a failure
-            revisions = await scene.steady(lambda: scene.revisions("a"), seconds=2)
+            revisions = await settled(lambda: scene.revisions("a"))
             assert not [state for _, state in revisions if state.startswith("pending")]
             assert revisions[-1][0] <= 3

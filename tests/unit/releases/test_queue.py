@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 
 import pytest
 
@@ -28,13 +27,22 @@ async def running(handle, **more):
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def until(holds):
+    """Wait until `holds()`; no test depends on how long that takes."""
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+async def rounds(number=20):
+    """Give everything that could run at once as many turns of the loop, which takes no time."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
 async def settle(queue):
     """Let the queue work until it is idle."""
-    for _ in range(200):
-        await asyncio.sleep(0.005)
-        if queue.idle:
-            return
-    raise AssertionError("queue never came to rest")
+    await until(lambda: queue.idle)
 
 
 async def test_triggers_become_one_pass_with_all_reasons():
@@ -54,20 +62,23 @@ async def test_triggers_become_one_pass_with_all_reasons():
 async def test_a_key_is_never_in_two_passes():
     """What comes during a pass makes one more after it."""
     seen, running_now, most = [], 0, 0
+    release = asyncio.Event()
 
     async def handle(_key, reasons):
         nonlocal running_now, most
         running_now += 1
         most = max(most, running_now)
-        await asyncio.sleep(0.02)
+        await release.wait()
         seen.append(reasons)
         running_now -= 1
 
     async with running(handle) as queue:
         queue.add(A, "1")
-        await asyncio.sleep(0.01)
+        await until(lambda: running_now)
         queue.add(A, "2")
         queue.add(A, "3")
+        await rounds()
+        release.set()
         await settle(queue)
     assert seen == [("1",), ("2", "3")]
     assert most == 1
@@ -84,7 +95,8 @@ async def test_workers_bound_a_row_not_the_others():
     async with running(handle, workers=1) as queue:
         for key in (A, B, OTHER):
             queue.add(key, "x")
-        await asyncio.sleep(0.02)
+        await until(lambda: len(started) == 2)
+        await rounds()
         assert started == [A, OTHER]
         release.set()
         await settle(queue)
@@ -93,24 +105,30 @@ async def test_workers_bound_a_row_not_the_others():
 
 async def test_failing_pass_comes_back_later_and_later(monkeypatch):
     """The failures of one key don't touch another, and a change starts the count anew."""
-    monkeypatch.setattr(module, "jittered", lambda delay: delay / 100)
-    times = []
+    asked, passes = [], []
 
-    async def handle(_key, _reasons):
-        times.append(asyncio.get_running_loop().time())
-        raise GatewayOperatorError("no")
+    def none(delay):
+        asked.append(delay)
+        return 0.0
+
+    monkeypatch.setattr(module, "jittered", none)
+
+    async def handle(key, _reasons):
+        passes.append(key)
+        if len(passes) == 4:
+            queue.reset(A)
+        if len(passes) < 6:
+            raise GatewayOperatorError("no")
 
     async with running(handle) as queue:
         queue.add(A, "x")
-        await asyncio.sleep(0.2)
-        gaps = [b - a for a, b in itertools.pairwise(times)]
-        assert len(gaps) >= 3
-        assert gaps[0] < gaps[1] < gaps[2]
-        queue.reset(A)
-        count = len(times)
-        queue.add(A, "change")
-        await asyncio.sleep(0.025)
-        assert len(times) >= count + 2
+        await until(lambda: len(passes) == 6)
+        await settle(queue)
+        assert asked == [1, 2, 4, 1, 2]
+        passes.clear()
+        queue.add(B, "x")
+        await until(lambda: len(passes) == 6)
+    assert asked == [1, 2, 4, 1, 2, 1, 2, 4, 8, 16]
 
 
 async def test_delay_returned_by_a_pass_is_kept_and_the_earlier_wins():
@@ -119,13 +137,14 @@ async def test_delay_returned_by_a_pass_is_kept_and_the_earlier_wins():
 
     async def handle(_key, reasons):
         seen.append(reasons)
-        return 0.03 if len(seen) == 1 else None
+        return 0.3 if len(seen) == 1 else None
 
     async with running(handle) as queue:
         queue.add(A, "x")
-        await asyncio.sleep(0.01)
-        queue.add_after(A, 10, "much later")
-        await asyncio.sleep(0.06)
+        await until(lambda: seen)
+        queue.add_after(A, 3600, "much later")
+        await until(lambda: len(seen) == 2)
+        await settle(queue)
     assert seen == [("x",), ("requeue",)]
 
 
