@@ -52,7 +52,7 @@ class Changes:
         """Create a gateway and return it, or the plan. Raises Problem, ApiError."""
         wanted = manifest.created(body, namespace, subject.name, self.gateways.settings)
         if namespace != CLUSTER_URL_NAMESPACE:
-            await self.gateways.project_since(namespace)
+            wanted = manifest.owned(wanted, await self.gateways.project(namespace))
         peers = await self._peers()
         young = {**wanted, "metadata": {**wanted["metadata"], "creationTimestamp": _LATER}}
         if not any(_key(peer) == _key(wanted) for peer in peers):

@@ -117,6 +117,13 @@ class Gateways:
             raise Problem(404, "NoProject", f'there is no project "{namespace}"')
         return datetime.fromisoformat(project["metadata"]["creationTimestamp"])
 
+    async def project(self, namespace: str) -> Object:
+        """Return a project as it is now, not from the cache. Raises Problem 404, ApiError."""
+        found = await self._project(namespace)
+        if found is None:
+            raise Problem(404, "NoProject", f'there is no project "{namespace}"')
+        return found
+
     def _view(self, namespace: str, name: str) -> tuple[Entry, bool]:
         """Return the gateway that a project looks at, and whether it is its own."""
         own, shared = self.of(namespace), self.of(CLUSTER_URL_NAMESPACE)

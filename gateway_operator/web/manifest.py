@@ -39,6 +39,16 @@ def created(body: Object, namespace: str, creator: str, settings: GatewaySetting
     return scoped(made, namespace)
 
 
+def owned(gateway: Object, project: Object) -> Object:
+    """Bind a Gateway to its project, a Namespace: Kubernetes deletes it with that very one.
+
+    Without this it would serve a later project of the same name (kubesphere/kubesphere#4397).
+    """
+    meta = project["metadata"]
+    owner = {"apiVersion": "v1", "kind": "Namespace", "name": meta["name"], "uid": meta["uid"]}
+    return {**gateway, "metadata": {**gateway["metadata"], "ownerReferences": [owner]}}
+
+
 def replaced(current: Object, body: Object, namespace: str) -> Object:
     """Return the current Gateway with what a client's whole object says. Raises Problem 409 or 422."""
     meta = _checked(body)

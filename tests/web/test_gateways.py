@@ -76,6 +76,23 @@ async def test_life_of_a_project_gateway(people, project, empty):
     assert again.status == 200
 
 
+async def test_kk4397_a_gateway_goes_with_its_project(people, project, empty):
+    """A gateway doesn't outlive its project: a later one of that name would get it."""
+    manager = people.manager(project)
+    made = await manager.ask("POST", f"/namespaces/{project}/gateways", json=body())
+    assert made.status == 200, made.text
+    name = made.json["metadata"]["name"]
+    await known(manager, project, name)
+    changed = await manager.ask("PUT", f"/namespaces/{project}/gateways", json=made.json)
+    assert changed.status == 200, changed.text
+    empty.kubectl("delete", "namespace", project)
+
+    async def gone():
+        return not empty.kubectl("get", KIND, name, "-n", WORKING, "--ignore-not-found")
+
+    await eventually(gone)
+
+
 async def test_scope_lookup_error_is_not_no_gateway(served, people, project, empty):
     """When the list of Gateways fails, a project gateway is refused with 503, and nothing is created."""
     admin = people.admin()
