@@ -28,7 +28,7 @@ from bench.stats import median
 METRICS = f"{DYNAMIC} with metrics"
 MARKS = {STATIC: 0.95, DYNAMIC: 0.80, METRICS: 0.65}
 _WARM_UP = 1
-_SETTLE = 2  # what a start leaves to do
+_SETTLE = 10  # what a start leaves to do
 
 
 @dataclass(frozen=True)

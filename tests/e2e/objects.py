@@ -108,8 +108,8 @@ def remove_all(target: Target) -> None:
     """Remove what a test made; the apps of its projects stay, for the next one that wants them."""
     with contextlib.suppress(Exception):
         target.kubectl("delete", "mgw,ngx", "--all", "-A", "--timeout=120s")
-    # a gateway that ends waits for its clients; the next test must not find its pods
-    ended = ("-l", "app.kubernetes.io/component=controller", "--grace-period=1", "--timeout=60s")
+    # a gateway that ends waits for its clients; the next test must neither find its pods nor wait for them
+    ended = ("-l", "app.kubernetes.io/component=controller", "--grace-period=0", "--force", "--timeout=60s")
     target.kubectl("delete", "pods", "-n", WORKING, *ended, check=False)
     target.kubectl("delete", "namespace", "-l", "e2e=own", "--wait=true", "--timeout=120s")
     for found in target.get("namespaces", "-l", "e2e=project")["items"]:

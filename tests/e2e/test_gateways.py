@@ -131,7 +131,7 @@ def _status_owner(target: Target, project: str) -> set[str]:
     return {field["manager"] for field in fields if field.get("subresource") == "status"}
 
 
-@pytest.mark.parametrize("seconds", [30, pytest.param(600, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [10, pytest.param(600, marks=pytest.mark.long)])
 def test_two_entrances_one_writer(clean: Target, seconds: int) -> None:
     """With a project gateway that was there first and a cluster gateway both answer, and the status never flips."""
     o.project(clean, "shop")
