@@ -13,6 +13,9 @@ from gateway_operator.ingress.render.stream import needs_stream
 from gateway_operator.ingress.render.text import block, directive, entry, word
 
 HTTP2_DIRECTIVE_SINCE = (1, 25, 1)
+KEEPALIVE_MIN_SINCE = (1, 27, 4)
+# a worker that ends after a reload answers who asks meanwhile, and tells them to go; else a request may meet the close
+_KEEPALIVE_MIN = "10s"
 _DEFAULT_LOGS = {"/var/log/nginx/access.log": "/dev/stdout", "/var/log/nginx/error.log": "stderr"}
 
 
@@ -84,6 +87,7 @@ def _client(s: Settings, machine: Machine) -> dict[str, Any]:
         "large_client_header_buffers": v.words(s.large_client_header_buffers),
         "body_size": v.size(s.proxy_body_size),
         "keep_alive": v.duration(s.keep_alive),
+        "keep_alive_min": v.duration(_KEEPALIVE_MIN) if machine.nginx_version >= KEEPALIVE_MIN_SINCE else None,
         "keep_alive_requests": v.integer(s.keep_alive_requests),
         "http2_directive": v.switch(s.use_http2) if machine.nginx_version >= HTTP2_DIRECTIVE_SINCE else None,
         "http2_streams": v.integer(s.http2_max_concurrent_streams),
