@@ -101,12 +101,13 @@ def _built(name: str, build: Callable[[Path], None]) -> Image:
 
 def _prune(current: Path) -> None:
     """Forget all but the newest few builds of the project's image: each takes 400 MB."""
-    current.touch()
     prefix = current.name.rpartition("-")[0]
-    archives = sorted(current.parent.glob(f"{prefix}-*.tar"), key=lambda file: file.stat().st_mtime)
-    for old in archives[:-KEPT_BUILDS]:
-        old.unlink(missing_ok=True)
-        _buildah_quiet("rmi", f"{PROJECT}:{old.stem.rpartition('-')[2]}")
+    with locked("images"):  # others prune, too
+        current.touch()
+        archives = sorted(current.parent.glob(f"{prefix}-*.tar"), key=lambda file: file.stat().st_mtime)
+        for old in archives[:-KEPT_BUILDS]:
+            old.unlink(missing_ok=True)
+            _buildah_quiet("rmi", f"{PROJECT}:{old.stem.rpartition('-')[2]}")
 
 
 def _static(name: str, program: str) -> Image:
