@@ -113,4 +113,6 @@ def remove_all(target: Target) -> None:
     target.kubectl("delete", "pods", "-n", WORKING, *ended, check=False)
     target.kubectl("delete", "namespace", "-l", "e2e=own", "--wait=true", "--timeout=120s")
     for found in target.get("namespaces", "-l", "e2e=project")["items"]:
-        target.kubectl("delete", "ingress,secret,event", "--all", "-n", found["metadata"]["name"])
+        name = found["metadata"]["name"]
+        target.kubectl("delete", "ingress,secret", "--all", "-n", name)
+        target.kubectl("delete", "--raw", f"/api/v1/namespaces/{name}/events")  # at once: there may be thousands
