@@ -97,13 +97,17 @@ class Api:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        each: Callable[[dict[str, Any]], Any] | None = None,
     ) -> Listing:
-        """Read all objects, in chunks; items carry apiVersion and kind. Starts over once when a chunk has expired."""
+        """Read all objects, in chunks; items carry apiVersion and kind. Starts over once when a chunk has expired.
+
+        With `each`, the items are what it returns of them: no more than one chunk is whole in memory at a time.
+        """
         query = _selectors(label_selector, field_selector)
         try:
-            return await self._list(res, namespace, query, metadata_only=metadata_only)
+            return await self._list(res, namespace, query, each, metadata_only=metadata_only)
         except Gone:
-            return await self._list(res, namespace, query, metadata_only=metadata_only)
+            return await self._list(res, namespace, query, each, metadata_only=metadata_only)
 
     async def create(self, res: Resource, obj: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:
         """Create one object. Raises AlreadyExists."""
@@ -230,15 +234,23 @@ class Api:
         return _object(await self.raw("PATCH", path, query=query, body=body, content_type=content_type))
 
     async def _list(
-        self, res: Resource, namespace: str | None, query: dict[str, str], *, metadata_only: bool
+        self,
+        res: Resource,
+        namespace: str | None,
+        query: dict[str, str],
+        each: Callable[[dict[str, Any]], Any] | None,
+        *,
+        metadata_only: bool,
     ) -> Listing:
-        items: list[dict[str, Any]] = []
+        items: list[Any] = []
         query = query | {"limit": str(_CHUNK)}
         accept = (_METADATA if metadata_only else _JSON).replace("PartialObjectMetadata", "PartialObjectMetadataList")
         while True:
             page = await self.raw("GET", res.path(namespace), query=query, accept=accept)
-            items += [_typed(item, res) for item in page.get("items") or []]
+            found = [_typed(item, res) for item in page.get("items") or []]
+            items += map(each, found) if each else found
             meta = page.get("metadata", {})
+            del page, found  # not while the next chunk comes
             if not meta.get("continue"):
                 return Listing(items, meta.get("resourceVersion", ""))
             query = query | {"continue": meta["continue"]}

@@ -86,25 +86,28 @@ class Informer:
             self._healthy()
             self._version = event.object["metadata"]["resourceVersion"]
             if event.type != "BOOKMARK":
-                self._take(event.type, event.object)
+                key, _, obj = self._kept(event.object)
+                self._put(event.type, key, obj)
         self._healthy()
 
     async def _relist(self) -> None:
-        listing = await self._api.list(self.res, self._namespace, **self._selectors)
-        seen = {key_of(item): item for item in listing.items}
+        listing = await self._api.list(self.res, self._namespace, each=self._kept, **self._selectors)
+        seen: dict[Key, tuple[str, dict[str, Any]]] = {key: (version, obj) for key, version, obj in listing.items}
         for key in [key for key in self.store if key not in seen]:
-            self._take("DELETED", self.store[key])
-        for key, item in seen.items():
+            self._put("DELETED", key, self.store[key])
+        for key, (version, obj) in seen.items():
             known = self.store.get(key)
-            if known is None or known["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
-                self._take("MODIFIED" if known else "ADDED", item)
+            if known is None or known["metadata"].get("resourceVersion") != version:
+                self._put("MODIFIED" if known else "ADDED", key, obj)
         self._version = listing.resource_version
         self._healthy()
         self.synced.set()
 
-    def _take(self, type_: str, obj: dict[str, Any]) -> None:
-        key = key_of(obj)
-        obj = self._strip(obj) if self._strip else obj
+    def _kept(self, obj: dict[str, Any]) -> tuple[Key, str, dict[str, Any]]:
+        """Return key, version and what is kept of an object."""
+        return key_of(obj), obj["metadata"]["resourceVersion"], self._strip(obj) if self._strip else obj
+
+    def _put(self, type_: str, key: Key, obj: dict[str, Any]) -> None:
         previous = self.store.pop(key, None) if type_ == "DELETED" else self.store.get(key)
         if type_ != "DELETED":
             self.store[key] = obj

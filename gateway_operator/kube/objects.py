@@ -36,7 +36,7 @@ class Resource:
 class Listing:
     """One complete list and the version from which to watch on."""
 
-    items: list[dict[str, Any]]
+    items: list[Any]  # objects, or what was made of each
     resource_version: str
 
 
