@@ -1,6 +1,8 @@
 # Everything a newcomer needs; `make help` lists it. Each target installs what it needs by itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# else each of the hundred Python processes of a test run would compile the same files anew
+unexport PYTHONDONTWRITEBYTECODE
 UV_VERSION := 0.13.8
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +11,9 @@ READY := $(VENV)/.ready
 # tests wait for half of their time, so four at once keep two cores busy; where pods run, too, it is two.
 # Files stay in the order that tests/conftest.py gives them: long ones first.
 PYTEST := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
-PYTEST_PODS := $(BIN)/pytest -n 2 --dist loadfile
+PYTEST_PODS := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# the only folders with tests marked e2e (tests/conftest.py sees to it): to look through the others takes 13 s a process
+PODS := tests/lab tests/e2e
 # the second runs also when the first fails, so that one run tells everything
 both = trap 'exit 130' INT; $(1); first=$$?; $(2); second=$$?; exit $$(( first || second ))
 # only when it is said to make: many shells have a KUBECONFIG of some cluster that is no playground
@@ -42,12 +46,12 @@ demo-down: $(READY) ## Take the demo away
 .PHONY: test
 test: $(READY) ## Every test, on real parts
 	@$(BIN)/python -m lab build
-	$(call both,$(PYTEST) -m "not e2e and not long" tests,$(PYTEST_PODS) -m "e2e and not long" tests)
+	$(call both,$(PYTEST) -m "not e2e and not long" tests,$(PYTEST_PODS) -m "e2e and not long" $(PODS))
 
 .PHONY: test-long
 test-long: $(READY) ## The tests that take long, too
 	@$(BIN)/python -m lab build
-	$(call both,$(PYTEST) -m "not e2e" tests,$(PYTEST_PODS) -m e2e tests)
+	$(call both,$(PYTEST) -m "not e2e" tests,$(PYTEST_PODS) -m e2e $(PODS))
 
 .PHONY: bench
 bench: $(READY) ## Benchmarks (NAME=engine: one; PEERS=folder: beside the peers that lie there)

@@ -12,9 +12,12 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from lab import tools
 from lab.errors import LabError
@@ -25,6 +28,8 @@ ADMINS = "system:masters"
 SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 READY_SECONDS = 60.0
 BASE_TOOLS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+_HOLD = 256
+_HELD: deque[int] = deque()  # file descriptors of the newest free ports
 
 
 @dataclass(frozen=True)
@@ -210,14 +215,31 @@ def kubeconfig(name: str, url: str, ca: Path, pair: Pair) -> dict[str, object]:
     }
 
 
+def documents(objects: Iterable[Mapping[str, Any]]) -> str:
+    """Objects as one text for kubectl, a JSON document each.
+
+    Not as one List: kubectl looks for its kind in vain, and then has the API server write the OpenAPI 2 document anew,
+    which takes it a second.
+    """
+    return "\n".join(map(json.dumps, objects))
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below the range that outgoing connections take theirs from."""
+    """Ports that nobody listens on, below the range that outgoing connections take theirs from.
+
+    They stay bound by this process, which hinders no server (all of them say SO_REUSEADDR), so that nobody else who
+    asks for free ports gets them before their server has started, or where none shall ever listen.
+    """
     found: list[int] = []
     while len(found) < count:
         port = 20000 + int.from_bytes(os.urandom(2), "big") % 12000
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
-            found = [*dict.fromkeys([*found, port])]
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _HELD.append(probe.detach())
+            found.append(port)
+    while len(_HELD) > _HOLD:
+        os.close(_HELD.popleft())
     return found
 
 

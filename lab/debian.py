@@ -1,7 +1,7 @@
 """Get what only Debian has: host packages for the larger lab, and root file systems of the image's release.
 
-The image is built from Debian's stable release; a root file system made by debootstrap serves as its base, where no
-image registry is reachable, and gives the host the very nginx of the image (`lab.nginx`).
+The image is built from Debian's stable release with its security updates; a root file system made by debootstrap
+serves as its base, where no image registry is reachable, and gives the host the very nginx of the image (`lab.nginx`).
 """
 
 import os
@@ -15,6 +15,14 @@ from lab.errors import LabError
 from lab.paths import cache, locked, say
 
 SUITE = "trixie"
+# A later date makes caches anew, with the security updates of then: `tests/lab` says when the nginx in them is too old.
+AS_OF = "2026-11-22"
+KEY = f"{SUITE}-{AS_OF}"
+MIRROR = "http://deb.debian.org"
+SOURCES = f"""\
+deb {MIRROR}/debian {SUITE} main
+deb {MIRROR}/debian-security {SUITE}-security main
+"""
 POLICY = Path("/usr/sbin/policy-rc.d")
 NO_SERVICES = "#!/bin/sh\nexit 101\n"
 
@@ -84,8 +92,8 @@ def no_services(root: Path) -> Iterator[None]:
 
 
 def base_root() -> Path:
-    """The root file system of a minimal Debian, as made by debootstrap."""
-    root = cache() / "rootfs" / f"base-{SUITE}"
+    """The root file system of a minimal Debian with its security updates, as made by debootstrap."""
+    root = cache() / "rootfs" / f"base-{KEY}"
     if root.exists():
         return root
     _need_root("a Debian root file system")
@@ -93,13 +101,13 @@ def base_root() -> Path:
     with locked("rootfs-base"):
         if not root.exists():
             say(f"making a root file system of Debian {SUITE} (about a minute) ...")
-            _aside(root, lambda aside: _run(["debootstrap", "--variant=minbase", SUITE, str(aside)]))
+            _aside(root, _bootstrap)
     return root
 
 
 def derived_root(name: str, packages: list[str]) -> Path:
     """A copy of the base root file system with more packages in it."""
-    root = cache() / "rootfs" / f"{name}-{SUITE}"
+    root = cache() / "rootfs" / f"{name}-{KEY}"
     if root.exists():
         return root
     base = base_root()
@@ -110,20 +118,33 @@ def derived_root(name: str, packages: list[str]) -> Path:
     return root
 
 
+def _bootstrap(aside: Path) -> None:
+    _run(["debootstrap", "--variant=minbase", SUITE, str(aside), f"{MIRROR}/debian"])
+    (aside / "etc/apt/sources.list").write_text(SOURCES)
+    with no_services(aside):
+        _update(aside)
+        _run([*_apt_in(aside), "dist-upgrade", "-y", "-q"])
+
+
 def _derive(base: Path, aside: Path, packages: list[str]) -> None:
     _run(["cp", "-a", str(base), str(aside)])
-    shutil.copy("/etc/resolv.conf", aside / "etc/resolv.conf")
-    apt = [
-        "chroot",
-        str(aside),
-        "env",
-        "DEBIAN_FRONTEND=noninteractive",
-        "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-        "apt-get",
-    ]
     with no_services(aside):
-        _run([*apt, "update", "-q"])
-        _run([*apt, "install", "-y", "-q", "--no-install-recommends", *packages])
+        _update(aside)
+        _run([*_apt_in(aside), "install", "-y", "-q", "--no-install-recommends", *packages])
+
+
+def _update(aside: Path) -> None:
+    """Read all lists or fail: without the security suite, apt would go on and install what has known holes."""
+    shutil.copy("/etc/resolv.conf", aside / "etc/resolv.conf")
+    try:
+        _run([*_apt_in(aside), "update", "-q", "-o", "APT::Update::Error-Mode=any"])
+    except LabError as error:
+        raise LabError(f"Debian's packages or their security updates can't be reached at {MIRROR}: {error}") from error
+
+
+def _apt_in(root: Path) -> list[str]:
+    path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+    return ["chroot", str(root), "env", "DEBIAN_FRONTEND=noninteractive", path, "apt-get"]
 
 
 def _aside(target: Path, make: Callable[[Path], None]) -> None:

@@ -3,10 +3,10 @@
 It forwards nowhere, because a lab must not depend on the names of the outside world.
 """
 
-import json
 from typing import Any
 
 from lab import tools
+from lab.control import documents
 
 NAMESPACE = "kube-system"
 LABELS = {"k8s-app": "kube-dns"}
@@ -34,7 +34,7 @@ def image_name() -> str:
 
 
 def manifest(dns_ip: str) -> str:
-    """All objects of the cluster DNS, as one JSON list."""
+    """All objects of the cluster DNS, as JSON documents."""
     items = [
         _object("v1", "ServiceAccount"),
         _object("v1", "ConfigMap", data={"Corefile": COREFILE}),
@@ -43,7 +43,7 @@ def manifest(dns_ip: str) -> str:
         _object("apps/v1", "Deployment", spec=_deployment()),
         _object("v1", "Service", name="kube-dns", spec=_service(dns_ip)),
     ]
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    return documents(items)
 
 
 def _object(api: str, kind: str, *, name: str = "coredns", **fields: Any) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import dns, tools
-from lab.debian import FOR_IMAGES, SUITE, base_root, require
+from lab.debian import FOR_IMAGES, KEY, SUITE, base_root, require
 from lab.errors import LabError
 from lab.node import PAUSE
 from lab.paths import CHECKOUT, cache, locked, say
 from lab.process import run
 
-BASE = f"localhost/base:{SUITE}"
+BASE = f"localhost/base:{KEY}"
 ECHO = "localhost/echo:1"
 PROJECT = "localhost/gateway-operator"
 INPUTS = (
@@ -72,7 +72,7 @@ def project_digest() -> str:
     for file in _files(CHECKOUT / name for name in INPUTS):
         digest.update(f"{file.relative_to(CHECKOUT)}\0{file.stat().st_size}\0".encode())
         digest.update(file.read_bytes())
-    digest.update(tools.binary("helm4").name.encode())
+    digest.update(f"{BASE}\0{tools.binary('helm4').name}".encode())
     return digest.hexdigest()
 
 

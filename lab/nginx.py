@@ -53,6 +53,12 @@ def modules() -> Path:
     return _root() / "usr/lib/nginx/modules"
 
 
+def package_list() -> Path:
+    """The list of dpkg that has the package of `nginx()`."""
+    root = Path("/") if os.environ.get("GATEWAY_LAB_NGINX") else _root()
+    return root / "var/lib/dpkg/status"
+
+
 def _root() -> Path:
     """The folder's name depends on the packages, so that a cache from before a change isn't taken for the new one."""
     digest = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:8]

@@ -143,7 +143,7 @@ def wait_for(what: str, check: Callable[[], bool], *, seconds: float, blame: Cal
     while not check():
         if time.monotonic() > deadline:
             raise LabError(f"{what} took longer than {seconds:.0f} s\n{blame()}".rstrip())
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def run(command: Iterable[str | Path], text: str | None = None) -> str:

@@ -103,7 +103,7 @@ def cut_off(target: Target, lab: Lab, counted: Counted, report: Report) -> None:
             healed = time.monotonic()
             lost.heal()
         print(f"    {LOST} is there again", flush=True)
-        back = target.wait(f"{LOST} answers again", lambda: LOST in _since(traffic, healed), _BACK_SECONDS)
+        back = target.wait(f"{LOST} answers again", lambda: LOST in _since(traffic, healed), _BACK_SECONDS, pause=0.1)
         time.sleep(1)
     counted.keep(traffic.answers)
     during = traffic.between(at, healed)

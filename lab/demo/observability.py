@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.cluster import Cluster, Lab
+from lab.control import documents
 from lab.demo import objects
 from lab.paths import say
 from lab.process import wait_for
@@ -114,7 +115,7 @@ def _account_objects() -> str:
     subject = {"kind": "ServiceAccount", **meta}
     role = {"apiGroup": rbac, "kind": "ClusterRole", "name": name}
     annotations = {"kubernetes.io/service-account.name": name}
-    items = [
+    items: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
         {
@@ -132,4 +133,4 @@ def _account_objects() -> str:
             "subjects": [subject],
         },
     ]
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    return documents(items)

@@ -230,7 +230,7 @@ def _sabotage(target: Target, report: Report, routes: list[traffic.Route], tally
     old = target.get("deployment", CLUSTER_GATEWAY, "-n", namespace)["metadata"]["uid"]
     started = time.monotonic()
     target.kubectl("delete", "deployment", CLUSTER_GATEWAY, "-n", namespace, "--wait=false")
-    target.wait("the Deployment is back", lambda: _uid(target, CLUSTER_GATEWAY) not in {"", old})
+    target.wait("the Deployment is back", lambda: _uid(target, CLUSTER_GATEWAY) not in {"", old}, pause=0.1)
     _repaired(report, "the deleted Deployment", started)
 
     before = target.get("service", SHOP_GATEWAY, "-n", namespace)["spec"]["selector"]
@@ -242,6 +242,7 @@ def _sabotage(target: Target, report: Report, routes: list[traffic.Route], tally
     target.wait(
         "the Service is repaired",
         lambda: target.get("service", SHOP_GATEWAY, "-n", namespace)["spec"]["selector"] == before,
+        pause=0.1,
     )
     _repaired(report, "the edited Service", started)
     # what the old pod still serves after its last scrape would be in no metric

@@ -36,23 +36,30 @@ class Target:
         return self._run([str(tools.binary("helm4")), *args], None, check=True)
 
     def get(self, *args: str) -> dict[str, Any]:
-        """Read one object, or a list of them; empty when it is not there."""
+        """Read one object; empty when it is not there."""
         answer = self.kubectl("get", *args, "-o", "json", "--ignore-not-found")
         return dict(json.loads(answer)) if answer.strip() else {}
+
+    def items(self, *args: str) -> list[dict[str, Any]]:
+        """Read the objects of a kind; kubectl says nothing at all where there are none."""
+        return list(self.get(*args).get("items", []))
 
     def apply(self, text: str) -> None:
         """Apply manifests, and show what kubectl says."""
         for line in self.kubectl("apply", "-f", "-", text=text).splitlines():
             print(f"    {line}", flush=True)
 
-    def wait(self, what: str, holds: Callable[[], bool], seconds: float = 240) -> float:
-        """Wait until something holds, and return after how many seconds it did. Raises LabError."""
+    def wait(self, what: str, holds: Callable[[], bool], seconds: float = 240, *, pause: float = 0.5) -> float:
+        """Wait until something holds, and return after how many seconds it did. Raises LabError.
+
+        `pause` lies between two looks: a kubectl takes the processor that the pods want in order to start.
+        """
         started = time.monotonic()
         while not holds():
             if time.monotonic() - started > seconds:
                 look = self.hint("get mgw,ngx,pods,events -A")
                 raise LabError(f"{what}: not after {seconds:.0f} s; look with: {look}")
-            time.sleep(0.1)
+            time.sleep(pause)
         return time.monotonic() - started
 
     def hint(self, command: str) -> str:
@@ -79,7 +86,7 @@ def users_cluster(kubeconfig: Path) -> Target:
             "reach them, and say make demo KUBECONFIG=... IMAGE=<gateway-operator image> APP_IMAGE=<echo image>"
         )
     bare = Target(kubeconfig, "", image, app_image)
-    nodes = bare.get("nodes")["items"]
+    nodes = bare.items("nodes")
     addresses = [a["address"] for n in nodes for a in n["status"]["addresses"] if a["type"] == "InternalIP"]
     if not addresses:
         raise LabError("no node of the cluster has an InternalIP, so its NodePorts can't be reached from here")

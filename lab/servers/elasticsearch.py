@@ -1,4 +1,4 @@
-"""A real Elasticsearch within seconds: Elastic's own server build from Maven Central, with TLS and users.
+"""A real Elasticsearch within seconds, of version 8 or 9: Elastic's own build, with TLS, users and API keys.
 
 It starts in a user namespace, because Elasticsearch refuses to run as root. Tests share one server among processes;
 each holds a lock on it, and when the last holder has ended, however it ended, the server ends, too.
@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,22 +21,23 @@ from typing import Any, Self
 
 from lab.debian import require
 from lab.errors import LabError
-from lab.paths import cache, locked, run_dir, say
+from lab.java import java
+from lab.paths import locked, run_dir
 from lab.pki import Authority
 from lab.process import Daemons, wait_for
+from lab.servers import elasticsearch_build as build
+from lab.servers.elasticsearch_build import EIGHT, NINE
 from lab.servers.place import BESIDE, LOOPBACK, Place
 
-VERSION = "8.19.21"
-_ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
-_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
-PROGRAMS = {"java": "openjdk-17-jre-headless", "unzip": "unzip", "unshare": "util-linux", "flock": "util-linux"}
+__all__ = ["ADMIN", "EIGHT", "NINE", "READER", "SHIPPER", "Elasticsearch"]
+PROGRAMS = {"unshare": "util-linux", "flock": "util-linux"}
 START_SECONDS = 180.0
 NAME = "elasticsearch"
 ADMIN, SHIPPER, READER = "admin", "shipper", "reader"
 _ROLES = {
     SHIPPER: '{"cluster": ["monitor", "manage_index_templates"], "indices": [{"names": ["*"], "privileges": '
     '["create_index", "create_doc", "index", "auto_configure"]}]}',
-    READER: '{"cluster": ["monitor"], "indices": [{"names": ["*"], "privileges": ["read", "view_index_metadata"]}]}',
+    READER: '{"cluster": ["monitor"], "indices": [{"names": ["*"], "privileges": ["read"]}]}',
 }
 _JVM = """\
 -Xms512m
@@ -77,19 +77,20 @@ class Elasticsearch:
     transport: int
     password: str
     host: str = LOOPBACK
+    version: str = EIGHT
 
     @classmethod
-    def start(cls, folder: Path, place: Place = BESIDE, *, holders: Path | None = None) -> Self:
+    def start(cls, folder: Path, place: Place = BESIDE, *, version: str = EIGHT, holders: Path | None = None) -> Self:
         """Start a server with empty data in `folder`; returns when it answers.
 
         It dies as its place says, or with the last that holds a lock on the file `holders`.
         """
-        home = _home()
+        home = build.home(version)
         require(PROGRAMS)
         Daemons(folder).stop_all(kill=True)
         shutil.rmtree(folder, ignore_errors=True)
         port, transport = place.ports(9200, 9300)
-        server = cls(folder, port, transport, base64.b32encode(os.urandom(15)).decode(), place.host)
+        server = cls(folder, port, transport, base64.b32encode(os.urandom(15)).decode(), place.host, version)
         server._configure(home)
         server._run(home, holders, place)
         plan = {**asdict(server), "folder": str(folder)}
@@ -110,17 +111,17 @@ class Elasticsearch:
 
     @classmethod
     @contextmanager
-    def shared(cls) -> Iterator[Self]:
+    def shared(cls, version: str = EIGHT) -> Iterator[Self]:
         """The server that all processes of this user share; it ends when the last of them has left."""
-        folder = run_dir(f"shared-elasticsearch-{VERSION}-{_digest()}")
+        folder = run_dir(f"shared-elasticsearch-{version}-{_digest()}")
         folder.parent.mkdir(parents=True, exist_ok=True)
         holders = folder.with_name(f"{folder.name}.holders")
         with holders.open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH)
-            with locked("shared-elasticsearch"):
+            with locked(f"shared-elasticsearch-{version}"):
                 server = cls.find(folder)
                 if server is None:
-                    server = cls.start(folder, holders=holders)
+                    server = cls.start(folder, version=version, holders=holders)
             yield server
 
     @property
@@ -144,7 +145,7 @@ class Elasticsearch:
 
     def start_again(self) -> None:
         """Start it again after `stop`: same address, same data."""
-        self._run(_home(), None, BESIDE)
+        self._run(build.home(self.version), None, BESIDE)
 
     def call(self, method: str, path: str, body: object = None, *, timeout: float = 60) -> Any:
         """Ask the server as its administrator; `body` is JSON, or the lines of a bulk request as text."""
@@ -184,9 +185,8 @@ class Elasticsearch:
 
     def _run(self, home: Path, holders: Path | None, place: Place) -> None:
         unshare = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
-        java = Path(shutil.which("java") or "java").resolve().parent.parent
         env = {
-            "ES_JAVA_HOME": str(java),
+            "ES_JAVA_HOME": str(java(build.JAVA[self.version])),
             "ES_PATH_CONF": str(self.folder / "config"),
             "ES_TMPDIR": str(self.folder / "tmp"),
             "CLI_JAVA_OPTS": "-Xmx32m -XX:TieredStopAtLevel=1",
@@ -222,35 +222,6 @@ class Elasticsearch:
         )
 
 
-def _home() -> Path:
-    """The unpacked server, downloaded on first use."""
-    home = cache() / "servers" / f"elasticsearch-{VERSION}"
-    if home.exists():
-        return home
-    require({"mvn": "maven", **PROGRAMS})
-    with locked(f"elasticsearch-{VERSION}"):
-        if not home.exists():
-            say(f"downloading Elasticsearch {VERSION} from Maven Central (107 MB) ...")
-            _download(home)
-    return home
-
-
-def _download(home: Path) -> None:
-    aside = home.with_name(f".{home.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    _call(["mvn", "-q", "-B", _COPY, f"-Dartifact={_ARTIFACT}", f"-DoutputDirectory={aside}"], aside)
-    _call(["unzip", "-q", str(aside / f"elasticsearch-{VERSION}.zip")], aside)
-    (aside / home.name).rename(home)
-    shutil.rmtree(aside)
-
-
-def _call(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LabError(f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr)[-3000:]}")
-
-
 def _hashed(password: str) -> str:
     """Hash a password as the server's file realm reads it; it is random, so few rounds are enough."""
     rounds, salt = 1000, os.urandom(32)
@@ -260,4 +231,4 @@ def _hashed(password: str) -> str:
 
 def _digest() -> str:
     """A digest of what decides how a server runs, so that versions of the lab don't share one."""
-    return hashlib.sha256(repr((_SETTINGS, _JVM, _ROLES)).encode()).hexdigest()[:8]
+    return hashlib.sha256(repr((_SETTINGS, _JVM, _ROLES, build.DIGEST)).encode()).hexdigest()[:8]

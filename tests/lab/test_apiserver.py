@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 
 import pytest
 
@@ -17,9 +16,7 @@ from lab.process import wait_for
 def cluster(tmp_path_factory):
     """One cluster for all tests of this file."""
     tools.binaries(BASE_TOOLS)
-    started = time.monotonic()
     found = ApiCluster.start(tmp_path_factory.mktemp("lab"))
-    assert time.monotonic() - started < 30
     yield found
     found.stop()
 

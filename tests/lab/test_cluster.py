@@ -31,8 +31,8 @@ def lab(request):
         for cluster in found:
             cluster.kubectl("apply", "-f", "-", input=MANIFEST)
         for cluster in found:
-            cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=90s")
-            wait_for("the node port's rules", lambda one=cluster: answers(one), seconds=30)
+            cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=180s")
+            wait_for("the node port's rules", lambda one=cluster: answers(one), seconds=120)
         yield found
     finally:
         found.down()
@@ -127,10 +127,10 @@ def test_up_keeps_the_healthy_and_replaces_the_broken(lab):
     for name in ("kubelet", "containerd", "kube-apiserver"):
         pid = lab["centre"].daemons.pid(name)
         subprocess.run(["kill", f"-{signal.SIGKILL.value}", str(pid)], check=True)
-    wait_for("its end", lambda: bool(lab["centre"].problems()), seconds=5)
+    wait_for("its end", lambda: bool(lab["centre"].problems()), seconds=60)
     again = Lab.up(["centre", "wuhan"], lab.network, NAME)
     assert again["wuhan"].daemons.pid("kubelet") == kept
     assert again["centre"].healthy()
     again["centre"].kubectl("apply", "-f", "-", input=MANIFEST)
-    again["centre"].kubectl("rollout", "status", "deployment/echo", "--timeout=90s")
-    wait_for("the node port's rules", lambda: answers(again["centre"]), seconds=30)  # other tests ask next
+    again["centre"].kubectl("rollout", "status", "deployment/echo", "--timeout=180s")
+    wait_for("the node port's rules", lambda: answers(again["centre"]), seconds=120)  # other tests ask next

@@ -8,7 +8,10 @@ import subprocess
 
 import pytest
 
-from lab.nginx import modules, nginx
+from gateway_operator.ingress.gate import open_holes
+from gateway_operator.ingress.probes import package_version
+from lab.debian import SOURCES, SUITE
+from lab.nginx import modules, nginx, package_list
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 and not shutil.which("nginx"), reason="making a root file system needs root"
@@ -32,3 +35,21 @@ def test_version_is_the_images(tmp_path):
     """It is Debian stable's nginx, not the host's."""
     done = subprocess.run([nginx(), "-v"], capture_output=True, text=True, check=True)
     assert "nginx/1." in done.stderr
+
+
+def test_no_known_hole_is_in_it():
+    """The gate lets the image's nginx pass by its package's revision; else `lab.debian.AS_OF` is too old."""
+    done = subprocess.run([nginx(), "-v"], capture_output=True, text=True, check=True)
+    version = done.stderr.strip().partition("nginx/")[2]
+    package = package_version(version, package_list())
+    assert package.startswith(version), f"no package of nginx {version} in {package_list()}"
+    assert open_holes(tuple(int(part) for part in version.split(".")), package) == ()
+
+
+@pytest.mark.skipif("GATEWAY_LAB_NGINX" in os.environ, reason="another nginx was chosen")
+def test_security_updates_are_among_its_sources():
+    """The root file systems, and the image with them, get their packages from Debian's security suite, too."""
+    root = package_list().parents[3]
+    assert (root / "etc/apt/sources.list").read_text() == SOURCES
+    lists = [file.name for file in (root / "var/lib/apt/lists").glob("*_InRelease")]
+    assert any(f"{SUITE}-security" in name for name in lists), lists
