@@ -54,7 +54,7 @@ async def run_operator(settings: OperatorSettings) -> None:
         fence = elector.fence if settings.leader_elect else _free
         engine = Engine(api, settings, recorder=recorder, fence=fence, about=_about(settings))
         half = _clusters(api, settings, fence, engine)
-        register_kinds(half.assignment if half.enabled else None, half.mirrors)
+        register_kinds(half.assignment if half.enabled else None, half.mirrors, half.quarantine)
         health = HealthServer(
             parse_address(settings.health_probe_bind_address),
             parse_address(settings.metrics_bind_address),
@@ -88,7 +88,7 @@ def _clusters(api: Api, settings: OperatorSettings, fence: Callable[[], None], e
         api.guarded(lambda _what: fence()),
         options,
         enabled=chosen.enabled,
-        told=lambda key: engine.poke(_NGINX, *key, "policies changed"),
+        told=lambda key: engine.poke(_NGINX, *key, "its policies, or whom its nginx refuses, changed"),
         mirrored=lambda key: engine.poke(_POLICY, *key, "policies changed"),
     )
 

@@ -60,7 +60,6 @@ def run(
     log_json: Annotated[bool | None, typer.Option(help="Log lines as JSON.")] = None,
 ) -> None:
     """Run the operator: Gateways and other rows of watches.yaml become Helm releases, and stay what they should be."""
-    from gateway_operator.app import run_operator  # noqa: PLC0415
     from gateway_operator.releases.durations import parse_duration  # noqa: PLC0415
     from gateway_operator.settings import load_settings  # noqa: PLC0415
     from gateway_operator.telemetry import setup_logging  # noqa: PLC0415
@@ -86,6 +85,8 @@ def run(
     }
     settings = load_settings(config, flags)
     setup_logging(settings.log_level, json=settings.log_json)
+    from gateway_operator.app import run_operator  # noqa: PLC0415 - most of the start: after what is soon found wrong
+
     asyncio.run(run_operator(settings))
 
 

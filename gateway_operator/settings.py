@@ -64,8 +64,8 @@ class ClustersSettings(BaseModel):
     zone: str = Field("", description="Zone of the region in which this cluster's gateways stand.")
 
 
-class OperatorSettings(BaseSettings):
-    """What the operator process needs to know."""
+class ProcessSettings(BaseSettings):
+    """What the processes of all roles need to know, and where settings come from."""
 
     model_config = SettingsConfigDict(
         alias_generator=to_camel,
@@ -77,10 +77,40 @@ class OperatorSettings(BaseSettings):
     )
 
     gateway: GatewaySettings = Field(default_factory=lambda: GatewaySettings.model_validate({}))
-    clusters: ClustersSettings = Field(default_factory=lambda: ClustersSettings.model_validate({}))
     kubeconfig: Path | None = Field(
         None, description="Kubeconfig to use; unset: $KUBECONFIG, the pod's own, ~/.kube/config."
     )
+    metrics_bind_address: str = Field(":8080", description="Where /metrics listens; empty or port 0: nowhere.")
+    health_probe_bind_address: str = Field(
+        ":8081", description="Where /healthz and /readyz listen; empty or port 0: nowhere."
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+    log_json: bool = Field(False, description="Log lines as JSON.")
+
+    @field_validator("metrics_bind_address", "health_probe_bind_address")
+    @classmethod
+    def _can_be_bound(cls, value: str) -> str:
+        parse_address(value)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Keep to two sources: what the caller passes (file and flags), and the environment."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return init_settings, env_settings
+
+
+class OperatorSettings(ProcessSettings):
+    """What the operator process needs to know."""
+
+    clusters: ClustersSettings = Field(default_factory=lambda: ClustersSettings.model_validate({}))
     identity: str = Field(default_factory=lambda: default_identity(), description="Name of this replica in the lease.")  # noqa: PLW0108
     lease_name: str = Field("gateway-operator", description="Name of the lease; operators of one name take turns.")
     lease_namespace: str | None = Field(None, description="Namespace of the lease; unset: the pod's own, or `default`.")
@@ -101,19 +131,7 @@ class OperatorSettings(BaseSettings):
         ("1", "10%", "50%"),
         description="How many objects of a row get a changed chart at a time; the last number holds until all have it.",
     )
-    metrics_bind_address: str = Field(":8080", description="Where /metrics listens; empty or port 0: nowhere.")
-    health_probe_bind_address: str = Field(
-        ":8081", description="Where /healthz and /readyz listen; empty or port 0: nowhere."
-    )
     adopt_crds: bool = Field(False, description="Use CRDs of our groups that somebody else installed.")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
-    log_json: bool = Field(False, description="Log lines as JSON.")
-
-    @field_validator("metrics_bind_address", "health_probe_bind_address")
-    @classmethod
-    def _can_be_bound(cls, value: str) -> str:
-        parse_address(value)
-        return value
 
     @field_validator("rollout_waves")
     @classmethod
@@ -121,19 +139,6 @@ class OperatorSettings(BaseSettings):
         if not value or not all(_WAVE.fullmatch(wave) for wave in value):
             raise ValueError("must be numbers from 1 on or percentages from 1% to 100%, as 1,10%,50%")
         return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Keep to two sources: what the caller passes (file and flags), and the environment."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return init_settings, env_settings
 
 
 def load_settings(file: Path | None, flags: dict[str, Any]) -> OperatorSettings:

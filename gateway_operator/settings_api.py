@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway_operator.settings import GatewaySettings, build_settings, parse_address, read_yaml
+from gateway_operator.settings import ProcessSettings, build_settings, parse_address, read_yaml
 
 _FIELD = r"^[A-Za-z0-9_@][-A-Za-z0-9_@.]*$"
 
@@ -65,6 +64,9 @@ class ServerSettings(Section):
     access: AccessSettings = Field(default_factory=lambda: AccessSettings.model_validate({}))
     watches_file: Path | None = Field(
         None, description="The operator's watches.yaml, for manifests in plans; unset: the image's."
+    )
+    providers_file: Path | None = Field(
+        None, description="The catalogue of providers as YAML; read again when it changes. Unset: none."
     )
     helm: str = Field("helm", description="The helm program, for manifests in plans.")
 
@@ -151,49 +153,11 @@ class ObservabilitySettings(Section):
     prometheus: PrometheusSettings | None = Field(None, description="Where metrics are; unset: no metrics.")
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(ProcessSettings):
     """What the API's process needs to know."""
 
-    model_config = SettingsConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="forbid",
-        frozen=True,
-        env_prefix="GATEWAY_OPERATOR_",
-        env_nested_delimiter="__",
-    )
-
-    gateway: GatewaySettings = Field(default_factory=lambda: GatewaySettings.model_validate({}))
     api: ServerSettings = Field(default_factory=lambda: ServerSettings.model_validate({}))
     observability: ObservabilitySettings = Field(default_factory=lambda: ObservabilitySettings.model_validate({}))
-    kubeconfig: Path | None = Field(
-        None, description="Kubeconfig to use; unset: $KUBECONFIG, the pod's own, ~/.kube/config."
-    )
-    metrics_bind_address: str = Field(":8080", description="Where /metrics listens; empty or port 0: nowhere.")
-    health_probe_bind_address: str = Field(
-        ":8081", description="Where /healthz and /readyz listen; empty or port 0: nowhere."
-    )
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
-    log_json: bool = Field(False, description="Log lines as JSON.")
-
-    @field_validator("metrics_bind_address", "health_probe_bind_address")
-    @classmethod
-    def _can_be_bound(cls, value: str) -> str:
-        parse_address(value)
-        return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Keep to two sources: what the caller passes (file and flags), and the environment."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return init_settings, env_settings
 
 
 def load_api_settings(file: Path | None, gateway_file: Path | None, flags: dict[str, Any]) -> ApiSettings:

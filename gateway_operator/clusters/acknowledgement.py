@@ -1,7 +1,7 @@
 """Asks the pods of gateways what they serve, and whom of the members their probes reach.
 
 Pods get no right to write anything for this; the operator long-polls their port. What they answer is checked like any
-stranger's word, and only pods of gateways that serve policies are asked.
+stranger's word.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway_operator.clusters.store import Address
 from gateway_operator.crds.conditions import is_true
 from gateway_operator.kube import Api, Informer, Resource
 from gateway_operator.telemetry import get_logger
-from gateway_operator.traffic.gateways import Key
+from gateway_operator.traffic.gateways import Key, Quarantined
 
 log = get_logger(__name__)
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
@@ -172,21 +172,32 @@ async def _get(
 
 def _report(name: str, answer: Mapping[str, Any]) -> PodReport:
     """Read an answer of `/applied`; one without our part is an older gateway's."""
-    part = answer.get("multiCluster")
+    part, quarantine = answer.get("multiCluster"), _quarantine(answer.get("quarantine"))
     if not isinstance(part, dict):
-        return PodReport(name, error="its version knows no policies")
-    problems, contests = _rows(part, "problems", "text"), _rows(part, "contests", "by")
-    return PodReport(name, digest=_text(part.get("digest")), problems=problems, contests=contests)
+        return PodReport(name, error="its version knows no policies", quarantine=quarantine)
+    problems, contests = _places(part, "problems", "text"), _places(part, "contests", "by")
+    digest = _text(part.get("digest"))
+    return PodReport(name, digest=digest, problems=problems, contests=contests, quarantine=quarantine)
 
 
-def _rows(part: Mapping[str, Any], key: str, what: str) -> tuple[tuple[str, str, str], ...]:
+def _quarantine(part: Any) -> Quarantined | None:
+    """Read whom a pod leaves out; None for an older gateway."""
+    count = part.get("count") if isinstance(part, dict) else None
+    if not isinstance(count, int) or count < 0:
+        return None
+    named = tuple((_text(row.get("ingress")), _text(row.get("message"))) for row in _rows(part, "ingresses"))
+    return Quarantined(count, named)
+
+
+def _places(part: Mapping[str, Any], key: str, what: str) -> tuple[tuple[str, str, str], ...]:
     """Read a list of policies, each with a field and a text."""
+    return tuple((_text(row.get("policy")), _text(row.get("where")), _text(row.get(what))) for row in _rows(part, key))
+
+
+def _rows(part: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """Take the objects of a list, not too many of them."""
     rows = part.get(key)
-    return tuple(
-        (_text(row.get("policy")), _text(row.get("where")), _text(row.get(what)))
-        for row in (rows if isinstance(rows, list) else [])[:_MOST]
-        if isinstance(row, dict)
-    )
+    return [row for row in (rows if isinstance(rows, list) else [])[:_MOST] if isinstance(row, dict)]
 
 
 def _probes(answer: Mapping[str, Any]) -> dict[str, tuple[frozenset[str], bool]]:

@@ -18,8 +18,9 @@ from typing import Any
 
 import aiohttp
 
+from gateway_operator.clusters.grouping import put_in, take_out
 from gateway_operator.clusters.policies import Service
-from gateway_operator.clusters.store import SERVICE_LABEL, Found, Key, strip_service, strip_slice
+from gateway_operator.clusters.store import Found, Key, ServiceFacts, SliceFacts, strip_service, strip_slice
 from gateway_operator.crds.traffic import TrafficReason
 from gateway_operator.errors import ApiError, ConfigError, Forbidden, Unauthorized
 from gateway_operator.kube import Api, Informer, Resource
@@ -32,7 +33,7 @@ _EVERY = 3.0  # seconds between two looks; with one more try a member is called 
 _AGAIN = 0.5
 _PATIENCE = 2.5
 _SMOOTHING = 0.2  # of the latency: what a single answer counts
-_FINAL = frozenset({TrafficReason.UNAUTHORIZED, TrafficReason.FORBIDDEN, TrafficReason.CERTIFICATE_NOT_TRUSTED})
+_FINAL = frozenset({TrafficReason.FORBIDDEN, TrafficReason.CERTIFICATE_NOT_TRUSTED})
 
 OnChange = Callable[[], None]
 
@@ -65,6 +66,15 @@ def judge(error: Exception) -> tuple[TrafficReason, str]:
     if isinstance(error, ApiError):
         return TrafficReason.UNREACHABLE, error.message
     return TrafficReason.BAD_ANSWER, "what answers there is no Kubernetes API server"
+
+
+def is_news(known: Health, found: Health, failures: int) -> bool:
+    """Tell whether a look, the last of so many `failures` in a row, says something new.
+
+    One slow answer of a busy API server doesn't, nor a single 401: each replica of an API server hears of a new token
+    in its own time, and refuses it until then.
+    """
+    return bool(found.connected or not known.connected or failures > 1 or found.reason in _FINAL)
 
 
 async def look_at(api: Api, namespace: str | None = None) -> tuple[str, float]:
@@ -100,8 +110,8 @@ class Connector:
 
     def __init__(self, name: str, api: Api, changed: OnChange, *, owned: bool = True) -> None:
         self.health = Health()
-        self.services: dict[Key, Any] = {}
-        self.slices: dict[Key, dict[str, Any]] = {}
+        self.services: dict[Key, ServiceFacts] = {}
+        self.slices: dict[Key, tuple[SliceFacts, ...]] = {}
         self.memo: dict[Key, dict[Service, Found]] = {}
         self._name = name
         self._api = api
@@ -175,27 +185,25 @@ class Connector:
     def _leave(self, namespace: str) -> None:
         for task in self._followed.pop(namespace).tasks:
             task.cancel()
-        for store in (self.services, self.slices, self.memo):
+        stores: tuple[dict[Key, Any], ...] = (self.services, self.slices, self.memo)
+        for store in stores:
             for key in [key for key in store if key[0] == namespace]:
                 del store[key]
 
-    def _on_service(self, type_: str, obj: dict[str, Any], _previous: dict[str, Any] | None) -> None:
-        key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
+    def _on_service(self, type_: str, obj: ServiceFacts, _previous: ServiceFacts | None) -> None:
         if type_ == "DELETED":
-            self.services.pop(key, None)
+            self.services.pop(obj.key, None)
         else:
-            self.services[key] = obj
-        self._forget(key)
+            self.services[obj.key] = obj
+        self._forget(obj.key)
 
-    def _on_slice(self, type_: str, obj: dict[str, Any], previous: dict[str, Any] | None) -> None:
-        name = obj["metadata"]["name"]
-        if previous is not None:  # a slice may change the Service that it belongs to
-            self.slices.get(_service_of(previous), {}).pop(name, None)
-            self._forget(_service_of(previous))
-        key = _service_of(obj)
+    def _on_slice(self, type_: str, obj: SliceFacts, previous: SliceFacts | None) -> None:
+        for known in (previous, obj):  # a slice may change the Service that it belongs to
+            if known is not None:
+                take_out(self.slices, known)
+                self._forget(known.service)
         if type_ != "DELETED":
-            self.slices.setdefault(key, {})[name] = obj
-        self._forget(key)
+            put_in(self.slices, obj)
 
     def _forget(self, key: Key) -> None:
         self.memo.pop(key, None)
@@ -206,8 +214,7 @@ class Connector:
         while True:
             health = await self._look()
             failures = 0 if health.connected else failures + 1
-            # one slow answer of a busy API server is no news
-            if health.connected or failures > 1 or health.reason in _FINAL or not self.health.connected:
+            if is_news(self.health, health, failures):
                 self._set(health)
             await asyncio.sleep(_EVERY if health.connected or failures > 1 else _AGAIN)
 
@@ -307,11 +314,6 @@ class Link:
         task = asyncio.create_task(connector.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-def _service_of(obj: dict[str, Any]) -> Key:
-    meta = obj["metadata"]
-    return meta["namespace"], (meta.get("labels") or {}).get(SERVICE_LABEL, "")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

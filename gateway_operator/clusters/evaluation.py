@@ -5,6 +5,7 @@ Mirror, status, explain and the gateways' configuration all read this one answer
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -146,16 +147,18 @@ class _Addresses:
         self._alone: dict[str, tuple[str, ...]] = {}  # of most addresses there is one owner, and few of these
         self._shared: set[str] = set()
         self._policies: Sequence[Policy] = ()
-        self._services: tuple[Service, ...] = ()
+        self._services: dict[str, list[Service]] = {}  # by namespace
 
     def clashes(self, policies: Sequence[Policy], members: Members) -> Steps[dict[str, str]]:
         """Return the clusters that have an address which an older one has, too, each with that one."""
         if policies is not self._policies:
             self._policies = policies
-            self._services = tuple(sorted({service for policy in policies for service, _ in policy.services}))
+            self._services = defaultdict(list)
+            for service in sorted({service for policy in policies for service, _ in policy.services}):
+                self._services[service.namespace].append(service)
         before, self._found = self._found, {}
         for name, view in members.views.items():
-            for service in self._services:
+            for service in [one for namespace in view.synced for one in self._services.get(namespace, ())]:
                 found = look(view, service)
                 old = before.pop((name, service), None)
                 if old is not found:

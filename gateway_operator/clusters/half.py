@@ -16,11 +16,12 @@ from typing import Any
 from prometheus_client import Counter
 
 from gateway_operator.clusters.members import MEMBERS
+from gateway_operator.clusters.mirror import MirrorRows
 from gateway_operator.clusters.service import NGINXES, POLICIES, Clusters, ClusterSettings
 from gateway_operator.errors import ApiError, KindNotServed
 from gateway_operator.kube import Api
 from gateway_operator.telemetry import get_logger
-from gateway_operator.traffic.gateways import Assignment, Key
+from gateway_operator.traffic.gateways import Assignment, Key, Quarantined
 
 log = get_logger(__name__)
 CRASHES = Counter("gateway_operator_clusters_crashes_total", "Starts of the cluster half after it broke.")
@@ -39,7 +40,7 @@ class HalfHealth:
 
 
 class ClustersHalf:
-    """Runs `Clusters` whenever the cluster has its kinds. `told` is called with each gateway whose config changed.
+    """Runs `Clusters` whenever the cluster has its kinds. `told` is called with each gateway of which anything changed.
 
     `mirrored` is called with each policy whose mirrors changed.
     """
@@ -77,12 +78,16 @@ class ClustersHalf:
             return Assignment() if self._missing else None
         return known.get((namespace, name), Assignment())
 
-    def mirrors(self, namespace: str, name: str) -> list[dict[str, Any]] | None:
+    def quarantine(self, namespace: str, name: str) -> Quarantined | None:
+        """Return whom a gateway's nginx refuses; None while no pod has told."""
+        return self._current.quarantines.get((namespace, name)) if self._current else None
+
+    def mirrors(self, namespace: str, name: str) -> MirrorRows | None:
         """Return the mirrors of a policy for the chart that makes them; None while they aren't known."""
         current = self._current
-        if current is None or current.assignments is None or (namespace, name) not in current.mirrors:
+        if current is None or current.assignments is None:
             return None
-        return [row.as_values() for row in current.mirrors[namespace, name]]
+        return current.mirrors.get((namespace, name))
 
     async def run(self) -> None:
         """Work until cancelled; a crash is no end."""

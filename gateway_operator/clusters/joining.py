@@ -10,16 +10,16 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway_operator.clusters import kubeconfig
 from gateway_operator.clusters.connection import judge, look_at
 from gateway_operator.clusters.members import MEMBERS, SECRETS
 from gateway_operator.crds.member import DEFAULT_KEY
 from gateway_operator.crds.traffic import API_VERSION, GROUP
-from gateway_operator.errors import AlreadyExists, ApiError, ConfigError, GatewayOperatorError, NotFound
+from gateway_operator.errors import AlreadyExists, ApiError, ConfigError, GatewayOperatorError, NotFound, Unauthorized
 from gateway_operator.kube import Api, Connection
 from gateway_operator.names import short_name
 
@@ -30,6 +30,7 @@ ACCOUNT = "gateway-operator-reader"
 _POLL = 0.1
 _TOKEN_SECONDS = 30.0
 
+T = TypeVar("T")
 Object = dict[str, Any]
 
 
@@ -162,19 +163,34 @@ async def issue(member: Api, wish: Wish) -> Token:
 
 
 async def prove(token: Token) -> str:
-    """Use the new credential as the operator will; returns the member's version. Raises JoinFailed."""
+    """Use the new credential as the operator will; returns the member's version. Raises JoinFailed.
+
+    A member refuses a new token until its own view of Secrets shows it, so a refusal counts only if it lasts.
+    """
     try:
         api = Api(Connection.of(kubeconfig.parse(token.text)))
     except ConfigError as error:
         raise JoinFailed(f"the new credential is no good: {error}") from error
     try:
-        version, _ = await look_at(api, "")
+        version, _ = await once_accepted(lambda: look_at(api, ""))
     except (ApiError, TimeoutError, ValueError, OSError) as error:
         reason, text = judge(error)
         raise JoinFailed(f"the new credential doesn't work ({reason}): {text}") from error
     finally:
         await api.close()
     return version
+
+
+async def once_accepted(ask: Callable[[], Awaitable[T]], seconds: float = _TOKEN_SECONDS) -> T:
+    """Ask until the credential is accepted. Raises Unauthorized when that takes too long, and what else `ask` does."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return await ask()
+        except Unauthorized:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(_POLL)
 
 
 async def revoke(member: Api, wish: Wish, name: str) -> None:

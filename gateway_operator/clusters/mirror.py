@@ -7,8 +7,10 @@ API server, is away. Slices carry the labels of the Multi-Cluster Services API.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from gateway_operator.clusters.evaluation import Part, PathOutcome, PolicyOutcome
@@ -51,6 +53,22 @@ class MirrorRow(NamedTuple):
             "service": {"namespace": self.service.namespace, "name": self.service.name},
             "port": {"name": port.name} if port.name else {"number": port.number},
         }
+
+
+@dataclass(frozen=True)
+class MirrorRows:
+    """All mirror Services of a policy, in order."""
+
+    rows: tuple[MirrorRow, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """A name that is another one when any of them is."""
+        return hashlib.sha256(json.dumps(self.as_values(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def as_values(self) -> list[dict[str, Any]]:
+        """Return the chart's `mirrors`, made anew: together they are large."""
+        return [row.as_values() for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True)

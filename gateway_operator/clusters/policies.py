@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gateway_operator.crds.member import NAME
@@ -43,7 +44,7 @@ class _Bad(ValueError):
         self.where, self.reason, self.refs = where, reason, refs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
     """What is wrong, where, and which condition says so."""
 
@@ -77,7 +78,7 @@ class Service(NamedTuple):
         return f"{self.namespace}/{self.name}:{self.port}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A cluster and its weight; None: in proportion to endpoints."""
 
@@ -86,7 +87,7 @@ class Entry:
     priority: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Backend:
     """Who answers, and how requests are spread; `entries` None: every member that has the Service."""
 
@@ -101,7 +102,7 @@ class Backend:
     sticky_seconds: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PathRule:
     """One path of one host. Without a backend it answers 503; `where` is its field in the object."""
 
@@ -298,7 +299,13 @@ def _entries(raw: Any, where: str) -> tuple[Entry, ...]:
         entries[name] = Entry(name, weight, _whole(item.get("priority") or 0, MAX_PRIORITY, f"{here}.priority"))
     if len({entry.weight is None for entry in entries.values()}) > 1:
         raise _Bad(where, TrafficReason.INVALID_WEIGHT, WEIGHT_MESSAGE)
-    return tuple(entries[name] for name in sorted(entries))
+    return _one(tuple(entries[name] for name in sorted(entries)))
+
+
+@lru_cache(maxsize=1024)
+def _one(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Return the same object for equal entries: thousands of paths have few of them."""
+    return entries
 
 
 def _split_key(raw: Object, where: str) -> tuple[str, str]:

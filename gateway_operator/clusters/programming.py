@@ -13,7 +13,7 @@ from gateway_operator.clusters.policies import Policy, Problem
 from gateway_operator.clusters.status import Verdict
 from gateway_operator.crds.traffic import TrafficCondition, TrafficReason
 from gateway_operator.traffic import config as split
-from gateway_operator.traffic.gateways import Assignment, Gateway, Key
+from gateway_operator.traffic.gateways import Assignment, Gateway, Key, Quarantined
 
 _KEPT = 20  # configs of a gateway that are remembered
 _SHOWN = 3
@@ -23,7 +23,7 @@ _SHOWN = 3
 class PodReport:
     """What a gateway's pod says. `digest` None: nothing yet; `error` is why. `problems` are (policy, field, text).
 
-    `contests` are (policy, field, who wants it, too, and doesn't get it).
+    `contests` are (policy, field, who wants it, too, and doesn't get it); `quarantine` None: its version doesn't tell.
     """
 
     name: str
@@ -32,6 +32,7 @@ class PodReport:
     problems: tuple[tuple[str, str, str], ...] = ()
     error: str = ""
     contests: tuple[tuple[str, str, str], ...] = ()
+    quarantine: Quarantined | None = None
 
 
 class Issued:
@@ -129,3 +130,19 @@ def contests_of(policy: Policy, reports: Iterable[PodReport]) -> tuple[tuple[str
     name = "/".join(policy.key)
     found = {(where, by) for report in reports if report.ready for who, where, by in report.contests if who == name}
     return (*policy.contests, *sorted(found - set(policy.contests)))
+
+
+def quarantines_of(
+    reports: Mapping[Key, Sequence[PodReport]], before: Mapping[Key, Quarantined]
+) -> dict[Key, Quarantined]:
+    """Return whom the pods of each gateway leave out, by the one that leaves out most; no word is no news.
+
+    All see the same Ingresses; they differ for as long as one has looked at them and another hasn't.
+    """
+    found = {}
+    for key, pods in reports.items():
+        told = [pod.quarantine for pod in pods if pod.ready and pod.quarantine is not None]
+        most = max(told, key=lambda one: (one.count, one.named), default=before.get(key))
+        if most is not None:
+            found[key] = most
+    return found

@@ -31,21 +31,22 @@ from gateway_operator.clusters.evaluation import (
 from gateway_operator.clusters.facts import facts_of, used_by
 from gateway_operator.clusters.grants import HOSTS_ANNOTATION, SERVICES_ANNOTATION, Grants, grants_of, may_use
 from gateway_operator.clusters.members import MEMBERS, Definition, Registry
-from gateway_operator.clusters.mirror import Key, MirrorRow, Want, wants_of
+from gateway_operator.clusters.mirror import Key, MirrorRows, Want, wants_of
+from gateway_operator.clusters.nginxes import release_of, slim
 from gateway_operator.clusters.pace import Steps, unhurried
+from gateway_operator.clusters.packing import PackedPolicy, pack_policy
 from gateway_operator.clusters.policies import Policy, Problem, read
-from gateway_operator.clusters.programming import Issued, contests_of, problems_of, programmed
+from gateway_operator.clusters.programming import Issued, contests_of, problems_of, programmed, quarantines_of
 from gateway_operator.clusters.splitting import Settled, Splitter, settle_all
 from gateway_operator.clusters.status import Verdict, member_status, policy_status
 from gateway_operator.clusters.store import Alive, MemberView
-from gateway_operator.clusters.writer import Mirror, StatusWriter
+from gateway_operator.clusters.writer import Mirror, StatusRow, StatusWriter
 from gateway_operator.crds import base
 from gateway_operator.crds.traffic import GROUP, VERSION, TrafficReason
 from gateway_operator.errors import ApiError, ConfigError
 from gateway_operator.kube import Api, Connection, Informer, Resource
-from gateway_operator.names import release_name
 from gateway_operator.telemetry import get_logger
-from gateway_operator.traffic.gateways import Assignment, Gateway, gateway_of
+from gateway_operator.traffic.gateways import Assignment, Gateway, Quarantined, gateway_of
 from gateway_operator.traffic.gateways import Key as GatewayKey
 
 log = get_logger(__name__)
@@ -78,7 +79,8 @@ class ClusterSettings:
 class Clusters:
     """Members, policies and the mirror of one centre.
 
-    `assignments` is what each gateway is told, None until that is known; `listeners` are told whose has changed.
+    `assignments` is what each gateway is told, None until that is known; `quarantines` is whom its nginx refuses.
+    `listeners` are told whose have changed.
     """
 
     def __init__(self, api: Api, settings: ClusterSettings, *, alive: Alive | None = None) -> None:
@@ -86,15 +88,16 @@ class Clusters:
         self.members: Members = Members({}, {})
         self.assignments: dict[GatewayKey, Assignment] | None = None
         self.listeners: list[Callable[[GatewayKey], None]] = []
-        self.mirrors: dict[tuple[str, str], tuple[MirrorRow, ...]] = {}
+        self.quarantines: dict[GatewayKey, Quarantined] = {}
+        self.mirrors: dict[tuple[str, str], MirrorRows] = {}
         self.mirror_listeners: list[Callable[[tuple[str, str]], None]] = []
         self._api = api
         self._settings = settings
         self._dirty = asyncio.Event()
         self._registry = Registry(api, settings.namespace, self._dirty.set)
-        self._policies = Informer(api, POLICIES, on_event=lambda *_: self._dirty.set())
+        self._policies = Informer(api, POLICIES, strip=pack_policy, on_event=lambda *_: self._dirty.set())
         self._namespaces = Informer(api, NAMESPACES, metadata_only=True, on_event=lambda *_: self._dirty.set())
-        self._nginxes = Informer(api, NGINXES, strip=_slim, on_event=self._on_nginx)
+        self._nginxes = Informer(api, NGINXES, strip=slim, on_event=self._on_nginx)
         self._gateways: tuple[Gateway, ...] | None = None
         self._pods = GatewayPods(api, self._dirty.set)
         self._alive = alive or self._pods.alive
@@ -104,11 +107,11 @@ class Clusters:
         self._member_statuses = StatusWriter(api, MEMBERS)
         self._policy_statuses = StatusWriter(api, POLICIES)
         self._evaluator = Evaluator()
-        self._read: dict[tuple[str, str], tuple[Object, Grants, Policy]] = {}
+        self._read: dict[tuple[str, str], tuple[PackedPolicy, Grants, Policy]] = {}
         self._settled: tuple[list[Policy], tuple[Gateway, ...], Settled] = ([], (), Settled((), {}))
         self._splitter = Splitter()
         self._wants: dict[tuple[str, str], tuple[PolicyOutcome, frozenset[str], list[Want]]] = {}
-        self._rows: dict[tuple[str, str], tuple[PolicyOutcome, tuple[MirrorRow, ...]]] = {}
+        self._rows: dict[tuple[str, str], tuple[PolicyOutcome, MirrorRows]] = {}
         self._links: dict[str, Link] = {}
         self._definitions: dict[str, Definition] = {}
         self._started = time.monotonic()
@@ -117,14 +120,8 @@ class Clusters:
         """Work until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                for follower in (
-                    self._registry,
-                    self._policies,
-                    self._namespaces,
-                    self._nginxes,
-                    self._pods,
-                    self._mirror,
-                ):
+                followers = (self._registry, self._policies, self._namespaces, self._nginxes, self._pods, self._mirror)
+                for follower in followers:
                     group.create_task(follower.run())
                 group.create_task(self._loop())
         finally:
@@ -197,6 +194,7 @@ class Clusters:
         expired = frozenset(name for name, view in members.views.items() if view.expired)
         wanted = await unhurried(self._wanted(outcomes, expired))
         self._tell_mirrors()
+        self._tell_quarantines()
         done = await self._mirror.sync(wanted, self._alive, services=self._settings.own_services())
         self.outcomes, self.members = outcomes, members
         done &= await self._write_statuses(outcomes, members)
@@ -217,12 +215,20 @@ class Clusters:
         """Tell the listeners what is new; at first everything is, and who serves nothing must hear that, too."""
         before, self.assignments = self.assignments, assignments
         self._issued.note(assignments)
-        served = {key: self._nginxes.store.get(key) for key, found in assignments.items() if found.config}
-        self._pods.follow({(key[0], _release(nginx)): key for key, nginx in served.items() if nginx})
-        for key in assignments.keys() | (before or {}).keys():
-            if before is None or before.get(key) != assignments.get(key):
-                for listener in self.listeners:
-                    listener(key)
+        mine = {gateway.key: self._nginxes.store.get(gateway.key) for gateway in self._settled[1]}
+        self._pods.follow({(key[0], release_of(nginx)): key for key, nginx in mine.items() if nginx})
+        known = before or {}
+        self._tell(k for k in assignments.keys() | known.keys() if not before or known.get(k) != assignments.get(k))
+
+    def _tell_quarantines(self) -> None:
+        """Tell the listeners whose pods leave out others than before."""
+        before, self.quarantines = self.quarantines, quarantines_of(self._pods.reports(), self.quarantines)
+        self._tell(key for key, found in self.quarantines.items() if before.get(key) != found)
+
+    def _tell(self, gateways: Iterable[GatewayKey]) -> None:
+        for key in gateways:
+            for listener in self.listeners:
+                listener(key)
 
     def _on_nginx(self, _type: str, _obj: Object, _previous: Object | None) -> None:
         self._gateways = None
@@ -233,7 +239,8 @@ class Clusters:
         before, self.mirrors = self.mirrors, {}
         for key, (outcome, _, wants) in self._wants.items():
             old = self._rows.get(key)
-            rows = old[1] if old is not None and old[0] is outcome else tuple(sorted({w.row for w in wants}))
+            same = old is not None and old[0] is outcome
+            rows = old[1] if old is not None and same else MirrorRows(tuple(sorted({w.row for w in wants})))
             self._rows[key] = (outcome, rows)
             self.mirrors[key] = rows
             if before.get(key) != rows:
@@ -292,12 +299,14 @@ class Clusters:
         services, hosts = self._grants(SERVICES_ANNOTATION), self._grants(HOSTS_ANNOTATION)
         granted = may_use(services)
         before, self._read = self._read, {}
-        for key, obj in list(self._policies.store.items()):
+        kept: PackedPolicy
+        for key, kept in list(self._policies.store.items()):
             yield
-            if not obj["metadata"].get("deletionTimestamp"):
+            if not kept.leaves:
                 old = before.get(key)
-                known = old is not None and old[0] is obj and old[1] == services
-                self._read[key] = old if old is not None and known else (obj, services, read(obj, granted))
+                known = old is not None and old[0].asked == kept.asked and old[1] == services
+                policy = old[2] if old is not None and known else read(kept.unpack(), granted)
+                self._read[key] = (kept, services, policy)
         found = [policy for *_, policy in self._read.values()]
         if self._gateways is None:
             nginxes = sorted(self._nginxes.store.items())
@@ -336,20 +345,21 @@ class Clusters:
     async def _write_statuses(self, outcomes: Iterable[PolicyOutcome], members: Members) -> bool:
         now = datetime.now(UTC)
         used = used_by(outcomes)
-        rows: list[tuple[Object, Any, Callable[[], Object]]] = []
+        rows: list[StatusRow] = []
         for name, view in members.views.items():
             facts = facts_of(self._definitions[name], self._links[name], view, used.get(name, (0, 0)))
             CONNECTED.labels(name).set(facts.connected[0] is True)
             STALE.labels(name).set(facts.stale)
             obj = self._registry.members.store.get(("", name))
             if obj is not None:
-                rows.append((obj, facts, partial(member_status, obj, facts, now)))
+                status_of = partial(member_status, facts=facts, now=now)
+                rows.append(StatusRow(("", name), obj, facts, partial(_itself, obj), status_of))
         done = await self._member_statuses.write(rows)
         rows = []
         for said in self._say(outcomes):
-            obj = self._policies.store.get(said[0].policy.key)
-            if obj is not None:
-                rows.append((obj, said, partial(policy_status, obj, said[0], now, *said[1:])))
+            kept: PackedPolicy | None = self._policies.store.get(said[0].policy.key)
+            if kept is not None:
+                rows.append(StatusRow(kept.key, kept, said, kept.unpack, partial(_status_of, said, now)))
         return await self._policy_statuses.write(rows) and done
 
     def _say(self, outcomes: Iterable[PolicyOutcome]) -> Iterable[Said]:
@@ -366,25 +376,18 @@ class Clusters:
         return self._said.values()
 
 
+def _itself(obj: Object) -> Object:
+    return obj
+
+
+def _status_of(said: Said, now: datetime, obj: Object) -> Object:
+    return policy_status(obj, said[0], now, *said[1:])
+
+
 def _keep_for_good() -> None:
     """Spare the collector what the start made and mostly stays: each look through it would hold up the event loop."""
     gc.collect()
     gc.freeze()
-
-
-def _slim(nginx: Object) -> Object:
-    """Keep of an Nginx what says whom it serves and with which image."""
-    meta, spec = nginx["metadata"], nginx.get("spec") or {}
-    controller = spec.get("controller") if isinstance(spec, dict) else None
-    words = ("scope", "ingressClassResource", "ingressClass", "watchIngressWithoutClass", "image", "dataPlane")
-    slim = {word: controller[word] for word in words if word in controller} if isinstance(controller, dict) else {}
-    kept = {key: meta[key] for key in ("name", "namespace", "resourceVersion", "deletionTimestamp") if key in meta}
-    release = ((nginx.get("status") or {}).get("deployedRelease") or {}).get("name") or ""
-    return {"metadata": kept, "spec": {"controller": slim}, "release": release}
-
-
-def _release(nginx: Object) -> str:
-    return str(nginx["release"] or release_name(nginx["metadata"]["name"]))
 
 
 def _digest(definition: Definition) -> str:

@@ -7,14 +7,15 @@ what an earlier operator left behind.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
 from gateway_operator.clusters.connection import SERVICES, SLICES
+from gateway_operator.clusters.grouping import put_in, take_out
 from gateway_operator.clusters.mirror import (
     MANAGER,
     MIRROR_SELECTOR,
@@ -27,9 +28,11 @@ from gateway_operator.clusters.mirror import (
     strip,
 )
 from gateway_operator.clusters.pace import Breath, unhurried
+from gateway_operator.clusters.packing import PackedSlice, pack_slice
 from gateway_operator.clusters.store import Alive
 from gateway_operator.errors import ApiError, Conflict, NotFound
 from gateway_operator.kube import Api, Informer, Resource
+from gateway_operator.kube.informer import key_of
 from gateway_operator.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -48,13 +51,13 @@ class Mirror:
     def __init__(self, api: Api, changed: Callable[[], None]) -> None:
         self._api = api
         self._changed = changed
-        self._by_service: dict[Key, dict[str, Object]] = {}
+        self._by_service: dict[Key, tuple[PackedSlice, ...]] = {}
         self._clean: dict[Key, tuple[Any, ...]] = {}  # what was compared last, and found right
         self._seen: set[Key] = set()  # what was compared in this round; a round ends when all that is doubtful was
         self._services = Informer(
             api, SERVICES, label_selector=OWN_SERVICES_SELECTOR, strip=strip, on_event=lambda *_: changed()
         )
-        self._slices = Informer(api, SLICES, label_selector=MIRROR_SELECTOR, strip=packed, on_event=self._on_slice)
+        self._slices = Informer(api, SLICES, label_selector=MIRROR_SELECTOR, strip=pack_slice, on_event=self._on_slice)
 
     async def run(self) -> None:
         """Follow what is there until cancelled."""
@@ -79,7 +82,7 @@ class Mirror:
         chosen = self._choose(doubtful)
         there = (self._services.store, _Unpacked(self._by_service))
         todo = await unhurried(comparing(wanted, *there, alive, chosen, own_services=services))
-        wrong = {*map(_key, todo.services), *map(service_of, (*todo.slices, *todo.old_slices))}
+        wrong = {*map(key_of, todo.services), *map(service_of, (*todo.slices, *todo.old_slices))}
         left = {*doubtful} - {*chosen}
         self._clean = {key: mark for key, mark in marks.items() if key not in wrong and key not in left}
         done = await self._write(todo) if todo else True
@@ -101,15 +104,15 @@ class Mirror:
 
     def _mark(self, key: Key, want: Want) -> tuple[Any, ...]:
         """Return what a comparison looks at: as long as all of it is the same, its answer is, too."""
-        return (want, self._services.store.get(key), *self._by_service.get(key, {}).values())
+        return (want, self._services.store.get(key), *self._by_service.get(key, ()))
 
     async def _write(self, todo: Changes) -> bool:
         """Services come before their slices, and what is new before what is old goes."""
-        done = await _in_batches([self._apply(SERVICES, obj) for obj in todo.services])
-        done &= await _in_batches([self._apply(SLICES, obj) for obj in todo.slices])
+        done = await _in_batches([partial(self._apply, SERVICES, obj) for obj in todo.services])
+        done &= await _in_batches([partial(self._apply, SLICES, obj) for obj in todo.slices])
         if done:
-            done &= await _in_batches([self._delete(SLICES, obj) for obj in todo.old_slices])
-            done &= await _in_batches([self._delete(SERVICES, obj) for obj in todo.old_services])
+            done &= await _in_batches([partial(self._delete, SLICES, obj) for obj in todo.old_slices])
+            done &= await _in_batches([partial(self._delete, SERVICES, obj) for obj in todo.old_services])
         return done
 
     async def _apply(self, res: Resource, obj: Object) -> None:
@@ -131,43 +134,45 @@ class Mirror:
         if res is SERVICES:
             self._services.store[key] = strip(obj)
         else:
-            kept = self._slices.store[key] = packed(obj)
-            self._by_service.setdefault(kept["service"], {})[key[1]] = kept
+            kept = self._slices.store[key] = pack_slice(obj)
+            put_in(self._by_service, kept)
 
-    def _on_slice(self, type_: str, obj: Object, previous: Object | None) -> None:
-        name = obj["metadata"]["name"]
+    def _on_slice(self, type_: str, obj: PackedSlice, previous: PackedSlice | None) -> None:
         for known in (previous, obj):
             if known is not None:
-                there = self._by_service.get(known["service"], {})
-                there.pop(name, None)
-                if not there:
-                    self._by_service.pop(known["service"], None)
+                take_out(self._by_service, known)
         if type_ != "DELETED":
-            self._by_service.setdefault(obj["service"], {})[name] = obj
+            put_in(self._by_service, obj)
         self._changed()
-
-
-def packed(obj: Object) -> Object:
-    """Return a slice as it is kept: there are thousands, and few are ever looked at again."""
-    meta = obj["metadata"]
-    kept = {key: meta.get(key) for key in ("name", "namespace", "resourceVersion")}
-    return {"metadata": kept, "service": service_of(obj), "packed": json.dumps(strip(obj)).encode()}
 
 
 class _Unpacked(Mapping[Key, Mapping[str, Object]]):
     """The slices of each Service as objects."""
 
-    def __init__(self, kept: Mapping[Key, Mapping[str, Object]]) -> None:
+    def __init__(self, kept: Mapping[Key, tuple[PackedSlice, ...]]) -> None:
         self._kept = kept
 
     def __getitem__(self, key: Key) -> Mapping[str, Object]:
-        return {name: json.loads(item["packed"]) for name, item in self._kept[key].items()}
+        return {item.key[1]: item.unpack() for item in self._kept[key]}
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._kept)
 
     def __len__(self) -> int:
         return len(self._kept)
+
+
+class StatusRow(NamedTuple):
+    """An object's key, what is kept of it, what its status comes from; then the object, and from it the status.
+
+    While `kept` and `source` are the very same objects as the last time, nothing is loaded or computed.
+    """
+
+    key: Key
+    kept: object
+    source: object
+    load: Callable[[], Object]
+    status_of: Callable[[Object], Object]
 
 
 class StatusWriter:
@@ -179,27 +184,25 @@ class StatusWriter:
         self._last: dict[Key, float] = {}
         self._clean: dict[Key, tuple[Any, ...]] = {}
 
-    async def write(self, rows: Iterable[tuple[Object, Any, Callable[[], Object]]]) -> bool:
-        """Write rows of (object, what its status comes from, its status as it should be).
-
-        Where object and source are the ones of the last time, nothing is computed. False: something is left for later.
-        """
+    async def write(self, rows: Iterable[StatusRow]) -> bool:
+        """Write what differs. False: something is left for later."""
         now, work, late, breath = time.monotonic(), [], False, Breath()
         before, self._clean = self._clean, {}
-        for obj, source, status_of in rows:
-            key = _key(obj)
-            if _is(before.get(key), (obj, source)):
-                self._clean[key] = (obj, source)
+        for row in rows:
+            key, mark = row.key, (row.kept, row.source)
+            if _is(before.get(key), mark):
+                self._clean[key] = mark
                 continue
             await breath.take()
-            status = status_of()
+            obj = row.load()
+            status = row.status_of(obj)
             if _same(obj.get("status") or {}, status):
-                self._clean[key] = (obj, source)
+                self._clean[key] = mark
             elif now - self._last.get(key, float("-inf")) < _STATUS_EVERY:
                 late = True
             else:
                 self._last[key] = now
-                work.append(self._write(obj, status))
+                work.append(partial(self._write, obj, status))
         return await _in_batches(work) and not late
 
     async def _write(self, obj: Object, status: Object) -> None:
@@ -223,23 +226,18 @@ def _same(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return {**live, "conditions": ours} == {**wanted}
 
 
-def _key(obj: Mapping[str, Any]) -> Key:
-    meta = obj["metadata"]
-    return meta.get("namespace") or "", meta["name"]
-
-
 def _is(old: tuple[Any, ...] | None, new: tuple[Any, ...]) -> bool:
     """Tell whether both hold the very same objects."""
     return old is not None and len(old) == len(new) and all(a is b for a, b in zip(old, new, strict=True))
 
 
-async def _in_batches(work: Iterable[Awaitable[None]]) -> bool:
+async def _in_batches(work: Iterable[Callable[[], Awaitable[None]]]) -> bool:
     """Run everything, so many at a time; True when nothing failed. What failed is logged once for each text."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def run(item: Awaitable[None]) -> None:
+    async def run(item: Callable[[], Awaitable[None]]) -> None:
         async with gate:
-            await item
+            await item()  # not begun before: who is cancelled meanwhile leaves no coroutine that nobody awaits
 
     results = await asyncio.gather(*(run(item) for item in work), return_exceptions=True)
     errors = {str(result): result for result in results if isinstance(result, BaseException)}

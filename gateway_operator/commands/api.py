@@ -28,6 +28,7 @@ from gateway_operator.web.caches import Memory
 from gateway_operator.web.gateways import Gateways
 from gateway_operator.web.limits import Limits
 from gateway_operator.web.projects import Projects
+from gateway_operator.web.providers import Providers
 from gateway_operator.web.server import Server, make_server, serve
 from gateway_operator.web.services import Probe, Services
 from gateway_operator.web.tls import Certificates
@@ -88,6 +89,7 @@ async def parts(settings: ApiSettings) -> AsyncIterator[Running]:
             settings=settings,
             logs=logs,
             metrics=metrics,
+            providers=Providers(settings.api.providers_file),
             probes=tuple(
                 (name, _probe(part.check))
                 for name, part in (("elasticsearch", logs), ("prometheus", metrics))

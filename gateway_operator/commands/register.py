@@ -31,7 +31,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the o
 
 def add_commands(cli: typer.Typer) -> None:
     """Add the commands for people to the program."""
-    for command in (diff, history, rollback, doctor, detach, compat, join, explain, api):
+    for command in (diff, history, rollback, doctor, detach, move, compat, join, explain, api):
         cli.command()(command)
 
 
@@ -98,6 +98,27 @@ def rollback(
         raise typer.BadParameter("give a REVISION, or --resume")
     session = _session(kubeconfig, context, namespace, output)
     _run(command.run(session, kind, name, revision, watches_file, resume=resume, wait=wait, timeout=timeout))
+
+
+def move(
+    name: NameArgument,
+    to: Annotated[str, typer.Option("--to", help="The namespace that it goes to.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check, and say what would happen.")] = False,  # noqa: FBT002
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 300.0,
+    config: Annotated[Path | None, typer.Option(help="The operator's settings; unset: those in the cluster.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    output: Output = "table",
+) -> None:
+    """Move a Gateway to another namespace, as after a change of the working namespace; its node ports stay.
+
+    It answers nothing from when it is taken down until it runs there. The same command goes on where one was stopped.
+    """
+    from gateway_operator.commands import move as command  # noqa: PLC0415
+
+    session = _session(kubeconfig, context, namespace, output)
+    _run(command.run(session, name, to, config, dry_run=dry_run, timeout=timeout))
 
 
 def doctor(
@@ -242,6 +263,9 @@ def api(
         Path | None, typer.Option(help="Authority of client certificates; unset: the cluster's.")
     ] = None,
     watches_file: Watches = None,
+    providers_file: Annotated[
+        Path | None, typer.Option(help="The catalogue of providers; see docs/spec/api.md.")
+    ] = None,
     helm: Annotated[str | None, typer.Option(help="The helm program, for manifests in plans.")] = None,
     kubeconfig: Kubeconfig = None,
     metrics_bind_address: Annotated[str | None, typer.Option(help="Where /metrics listens; empty: nowhere.")] = None,
@@ -252,13 +276,21 @@ def api(
     log_json: Annotated[bool | None, typer.Option(help="Log lines as JSON.")] = None,
 ) -> None:
     """Run the HTTP API over gateways, their logs and their metrics, for tenants (docs/spec/api.md)."""
+    import uvloop  # noqa: PLC0415
+
     from gateway_operator.commands import api as command  # noqa: PLC0415
     from gateway_operator.settings_api import load_api_settings  # noqa: PLC0415
     from gateway_operator.telemetry import setup_logging  # noqa: PLC0415
 
     tls = {"certFile": tls_cert_file, "keyFile": tls_key_file, "clientCaFile": client_ca_file}
     flags: dict[str, Any] = {
-        "api": {"listen": listen, "tls": tls, "watchesFile": watches_file, "helm": helm},
+        "api": {
+            "listen": listen,
+            "tls": tls,
+            "watchesFile": watches_file,
+            "providersFile": providers_file,
+            "helm": helm,
+        },
         "kubeconfig": kubeconfig,
         "metricsBindAddress": metrics_bind_address,
         "healthProbeBindAddress": health_probe_bind_address,
@@ -267,7 +299,7 @@ def api(
     }
     settings = load_api_settings(config, gateway_config, flags)
     setup_logging(settings.log_level, json=settings.log_json)
-    asyncio.run(command.run(settings))
+    uvloop.run(command.run(settings))
 
 
 def _session(kubeconfig: Path | None, context: str | None, namespace: str | None, output: str, *forms: str) -> Session:

@@ -124,23 +124,13 @@ class StatusPort(Model):
     protocol: str | None = Field(None, description="TCP or UDP. Default: none.")
 
 
-class ReleaseStatus(Model):
-    """The status of a kind that runs as a Helm release; written by the operator."""
+class ReleaseState(Model):
+    """What the status of every kind with a Helm release tells of that; the fields that the engine reads again."""
 
     observed_generation: int | None = Field(
         None,
         description="The metadata.generation that this status is about. Default: none.",
         json_schema_extra={"format": "int64"},
-    )
-    conditions: tuple[StatusCondition, ...] | None = Field(
-        None,
-        description="What holds now: Ready is the summary; Accepted, Initialized, Deployed, ReleaseFailed, "
-        "Irreconcilable, Drifted, Paused, Held and AddressAssigned say more. Default: none.",
-        max_length=32,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
-    deployed_release: DeployedRelease | None = Field(
-        None, description="The Helm release that runs. Default: none, nothing is installed.", json_schema_extra=OPEN
     )
     digest: str | None = Field(
         None, description="Digest of chart, values and release name that the release was made from. Default: none."
@@ -156,6 +146,21 @@ class ReleaseStatus(Model):
     )
     last_handled_force_at: str | None = Field(
         None, description="The token of the annotation force-at that was handled last. Default: none."
+    )
+
+
+class ReleaseStatus(ReleaseState):
+    """The status of a kind that runs as a Helm release; written by the operator."""
+
+    conditions: tuple[StatusCondition, ...] | None = Field(
+        None,
+        description="What holds now: Ready is the summary; Accepted, Initialized, Deployed, ReleaseFailed, "
+        "Irreconcilable, Drifted, Paused, Held, AddressAssigned and IngressesServed say more. Default: none.",
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    deployed_release: DeployedRelease | None = Field(
+        None, description="The Helm release that runs. Default: none, nothing is installed.", json_schema_extra=OPEN
     )
     addresses: tuple[str, ...] | None = Field(
         None,

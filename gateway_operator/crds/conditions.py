@@ -24,6 +24,7 @@ class Condition(enum.StrEnum):
     RELEASE_FAILED = "ReleaseFailed"
     IRRECONCILABLE = "Irreconcilable"
     ADDRESS_ASSIGNED = "AddressAssigned"  # there is an address to send traffic to
+    INGRESSES_SERVED = "IngressesServed"  # nginx refuses none of them
 
 
 class Reason(enum.StrEnum):
@@ -51,6 +52,9 @@ class Reason(enum.StrEnum):
     LOAD_BALANCER_PENDING = "LoadBalancerPending"
     NO_SERVICE = "NoService"
     NOT_DEPLOYED = "NotDeployed"
+    # what pods of gateways say
+    ALL_SERVED = "AllServed"
+    INGRESSES_LEFT_OUT = "IngressesLeftOut"
 
 
 def set_condition(

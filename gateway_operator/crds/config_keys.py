@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway_operator.crds.config_types import (
     Reader,
+    at_most,
     boolean,
     buffers,
     cidr,
@@ -88,8 +89,7 @@ _NEXT = [
 ]
 _METHOD = pattern("GET|HEAD|POST|PUT|PATCH|DELETE|CONNECT|OPTIONS|TRACE", "an HTTP method", empty=True)
 _URL = pattern(r"https?://[A-Za-z0-9.:$_\[\]-]+(/[A-Za-z0-9._~%/?=&:$+,;@-]*)?", "a URL with http or https", empty=True)
-_CURVE = r"(auto|X25519|X448|prime256v1|secp384r1|secp521r1|P-256|P-384|P-521)"
-_CURVES = pattern(rf"{_CURVE}(:{_CURVE})*", "auto, or X25519, X448, prime256v1, secp384r1, secp521r1, joined by colons")
+_CURVES = {"X25519": "X25519", "X448": "X448", "prime256v1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _WORKERS = pattern(r"auto|[1-9]\d?|[1-4]\d\d|50\d|51[0-2]", '"auto" or a number from 1 to 512')
 _AFFINITY = pattern(r"auto( [01]{1,64})?|[01]{1,64}( [01]{1,64})*", '"auto" or masks of 0 and 1', empty=True)
 _MIME_DEFAULT = (
@@ -99,6 +99,15 @@ _MIME_DEFAULT = (
     "application/xhtml+xml "
     "application/xml font/opentype image/svg+xml image/x-icon text/css text/javascript text/plain text/x-component"
 )
+
+
+def _curves(text: str) -> str:
+    """Read curves by either of their names, each once: OpenSSL takes none twice."""
+    found = [_CURVES.get(name, name) for name in text.split(":")]
+    if text != "auto" and (not set(found) <= set(_CURVES.values()) or len(set(found)) < len(found)):
+        raise ValueError(f"must be auto, or some of {', '.join(_CURVES)}, each once, joined by colons")
+    return text
+
 
 # name -> (reader, default, honoured by our controller)
 _TABLE: dict[str, tuple[Reader, Any, bool]] = {
@@ -193,7 +202,7 @@ _TABLE: dict[str, tuple[Reader, Any, bool]] = {
     # TLS
     "ssl-protocols": (words(("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")), "TLSv1.2 TLSv1.3", True),
     "ssl-ciphers": (ciphers, DEFAULT_CIPHERS, True),
-    "ssl-ecdh-curve": (_CURVES, "auto", True),
+    "ssl-ecdh-curve": (_curves, "auto", True),
     "ssl-buffer-size": (size("1k", "16k"), "4k", True),
     "ssl-dh-param": (_CONFIGMAP, "", False),
     "ssl-session-cache": (boolean, True, True),
@@ -240,7 +249,7 @@ _TABLE: dict[str, tuple[Reader, Any, bool]] = {
     "global-auth-method": (_METHOD, "", True),
     "global-auth-signin": (_URL, "", True),
     "global-auth-signin-redirect-param": (pattern(r"[A-Za-z0-9_.-]{1,64}", "a name", empty=True), "", True),
-    "global-auth-response-headers": (list_of(_HEADER), (), True),
+    "global-auth-response-headers": (at_most(100, list_of(_HEADER)), (), True),
     "global-auth-request-redirect": (_URL, "", True),
     "global-auth-always-set-cookie": (boolean, False, True),
     "no-auth-locations": (list_of(_PATH), ("/.well-known/acme-challenge",), True),

@@ -232,11 +232,23 @@ def pattern(regex: str, allowed: str, *, empty: bool = False) -> Reader:
 
 
 def list_of(item: Reader, separator: str = ",") -> Reader:
-    """Make a reader of separated items, which come back as a tuple; empty items are skipped."""
+    """Make a reader of separated items, which come back as a tuple, each once; empty items are skipped."""
 
     def read(text: str) -> tuple[Any, ...]:
         parts = text.split() if separator == " " else [part.strip() for part in text.split(separator)]
-        return tuple(item(part) for part in parts if part)
+        return tuple(dict.fromkeys(item(part) for part in parts if part))
+
+    return read
+
+
+def at_most(number: int, items: Reader) -> Reader:
+    """Make a reader of a list that is refused when it is longer, because nginx pays for each entry."""
+
+    def read(text: str) -> Any:
+        found = items(text)
+        if len(found) > number:
+            raise ValueError(f"must not have more than {number} entries")
+        return found
 
     return read
 
@@ -266,7 +278,7 @@ def error_code(text: str) -> int:
 
 def ciphers(text: str) -> str:
     """Read an OpenSSL cipher list; OpenSSL itself says whether any cipher is left, as it will to nginx."""
-    if not re.fullmatch(r"[A-Za-z0-9:+!@_=\-]{1,4096}", text, re.ASCII):
+    if not re.fullmatch(r"[A-Za-z0-9:+!@_=\-]{1,2048}", text, re.ASCII):
         raise ValueError("must be an OpenSSL cipher list: names joined by colons")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(text)

@@ -18,8 +18,8 @@ from gateway_operator.crds.base import (
     Crd,
     DeployedRelease,
     Kind,
-    LastAttempt,
     Model,
+    ReleaseState,
     StatusCondition,
 )
 from gateway_operator.crds.member import NAME
@@ -282,14 +282,9 @@ class BackendStatus(Model):
     )
 
 
-class PolicyStatus(Model):
+class PolicyStatus(ReleaseState):
     """What a policy does; written by the operator."""
 
-    observed_generation: int | None = Field(
-        None,
-        description="The metadata.generation that this status is about. Default: none.",
-        json_schema_extra={"format": "int64"},
-    )
     conditions: tuple[StatusCondition, ...] | None = Field(
         None,
         description="What holds now: Accepted, ResolvedRefs, Programmed (a gateway acknowledged it) and BackendsReady; "
@@ -307,21 +302,6 @@ class PolicyStatus(Model):
     message: str | None = Field(None, description="The first thing that is wrong, or a summary. Default: none.")
     deployed_release: DeployedRelease | None = Field(
         None, description="The Helm release with the mirror Services. Default: none.", json_schema_extra=OPEN
-    )
-    digest: str | None = Field(
-        None, description="Digest of chart, values and release name that the release was made from. Default: none."
-    )
-    last_attempt: LastAttempt | None = Field(
-        None, description="The helm run that failed last. Default: none, nothing fails."
-    )
-    last_handled_reconcile_at: str | None = Field(
-        None, description="The token of the annotation reconcile-at that was handled last. Default: none."
-    )
-    last_handled_reset_at: str | None = Field(
-        None, description="The token of the annotation reset-at that was handled last. Default: none."
-    )
-    last_handled_force_at: str | None = Field(
-        None, description="The token of the annotation force-at that was handled last. Default: none."
     )
 
 

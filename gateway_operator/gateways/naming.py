@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 
+from gateway_operator.crds.base import GROUP
+from gateway_operator.gateways.claims import Claim
 from gateway_operator.names import HASH_LENGTH, short_name
 
 FULLNAME_LIMIT = 48  # leaves room for the longest suffix of a Service, "-defaultbackend", within 63 characters
+CONTROLLER_LIMIT = 200
 NGINX_NAME_LIMIT = 45  # with "-ingress" a Helm release name of at most 53 characters
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
@@ -27,3 +30,8 @@ def service_name(name: str) -> str:
     digest = hashlib.sha256(name.encode()).hexdigest()[:HASH_LENGTH]
     cleaned = "gw-" + re.sub(r"[^-a-z0-9]", "-", name)
     return f"{cleaned[: FULLNAME_LIMIT - HASH_LENGTH - 1].rstrip('-')}-{digest}"
+
+
+def controller_value(claim: Claim) -> str:
+    """Return what the gateway's IngressClass names as its controller; no two gateways share one."""
+    return f"{GROUP}/{short_name(f'{claim.namespace}.{claim.name}', CONTROLLER_LIMIT)}"

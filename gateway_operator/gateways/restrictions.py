@@ -142,8 +142,8 @@ def _foreign_scope(claim: Claim, settings: GatewaySettings) -> Refusal | None:
     return Refusal(
         Reason.SCOPE_FORBIDDEN,
         f'a Gateway in namespace "{claim.namespace}" may not serve {wanted}: set spec.controller.scope.enabled to '
-        "true and leave its "
-        f'namespace empty, or create it in "{settings.cluster_gateway_namespace}"',
+        f'true and leave its namespace empty, or create it in "{settings.cluster_gateway_namespace}" '
+        "(`gateway-operator move` brings one there that runs already)",
     )
 
 

@@ -17,11 +17,18 @@ from gateway_operator.gateways.verdicts import Refusal
 from gateway_operator.settings import GatewaySettings
 
 Object = Mapping[str, Any]
+_LATEST = "9999-12-31T23:59:59Z"
 
 
 def verdict(gateway: Object, peers: Sequence[Object], settings: GatewaySettings, *, installed: bool) -> Refusal | None:
     """Say why a Gateway is not served, or None; `peers` are all Gateways of the cluster."""
     return _World(peers, settings).refusal(gateway, claim_of(gateway, installed=installed))
+
+
+def newcomer_verdict(gateway: Object, others: Sequence[Object], settings: GatewaySettings) -> Refusal | None:
+    """Say why a Gateway would not be served if it came after all others, or None."""
+    young = {**gateway, "metadata": {**gateway["metadata"], "creationTimestamp": _LATEST}}
+    return verdict(young, [*others, young], settings, installed=False)
 
 
 def served_projects(peers: Sequence[Object], settings: GatewaySettings) -> tuple[str, ...]:

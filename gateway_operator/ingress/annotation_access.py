@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway_operator.crds.config_types import boolean, integer
+from gateway_operator.crds.config_types import at_most, boolean, integer
 from gateway_operator.crds.regex_types import regex
 from gateway_operator.ingress import annotation_readers as read
 from gateway_operator.ingress.annotation_rows import HIGH, LOCATION, MEDIUM, SERVER, note
@@ -43,7 +43,9 @@ class AuthNotes:
     auth_method: str | None = note(read.method, LOCATION, closes=True)
     auth_signin: str | None = note(read.url_text, LOCATION, "variables of a fixed list", risk=HIGH)
     auth_signin_redirect_param: str | None = note(_REDIRECT_PARAM, LOCATION, risk=MEDIUM)
-    auth_response_headers: tuple[str, ...] | None = note(read.headers, LOCATION, closes=True, risk=MEDIUM)
+    auth_response_headers: tuple[str, ...] | None = note(
+        at_most(100, read.headers), LOCATION, "100 at most", closes=True, risk=MEDIUM
+    )
     auth_request_redirect: str | None = note(read.url_text, LOCATION, risk=MEDIUM)
     auth_always_set_cookie: bool | None = note(boolean, LOCATION)
     enable_global_auth: bool | None = note(boolean, LOCATION)
@@ -76,10 +78,10 @@ class CorsNotes:
         risk=MEDIUM,
         fallback=(),
     )
-    cors_allow_methods: tuple[str, ...] | None = note(read.non_empty(read.methods), LOCATION, risk=MEDIUM)
-    cors_allow_headers: tuple[str, ...] | None = note(read.non_empty(read.headers), LOCATION, risk=MEDIUM)
+    cors_allow_methods: tuple[str, ...] | None = note(read.one_header(read.methods), LOCATION, risk=MEDIUM)
+    cors_allow_headers: tuple[str, ...] | None = note(read.one_header(read.headers), LOCATION, risk=MEDIUM)
     cors_allow_credentials: bool | None = note(boolean, LOCATION)
-    cors_expose_headers: tuple[str, ...] | None = note(read.non_empty(read.headers), LOCATION, risk=MEDIUM)
+    cors_expose_headers: tuple[str, ...] | None = note(read.one_header(read.headers), LOCATION, risk=MEDIUM)
     cors_max_age: int | None = note(integer(0, 10**9), LOCATION)
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from gateway_operator.crds.config_types import Reader, cidr, integer, list_of, pattern
+from gateway_operator.crds.config_types import Reader, cidr, ciphers, integer, list_of, pattern
 from gateway_operator.ingress import grammar
 from gateway_operator.ingress.policies import HASH_PREFIXES, HASH_VARIABLES, URL_VARIABLES
 
@@ -60,6 +60,17 @@ def non_empty(read: Reader) -> Reader:
     return checked
 
 
+def one_header(read: Reader) -> Reader:
+    """Make a reader of a list that goes into one header: nginx's configuration takes no text of 4,096 bytes."""
+
+    def checked(text: str) -> Any:
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"must not be longer than {MAX_TEXT} characters")
+        return non_empty(read)(text)
+
+    return checked
+
+
 def choice(*allowed: str, lower: bool = False) -> Reader:
     """Make a reader of one word out of a list, in any case where `lower`."""
 
@@ -95,6 +106,13 @@ def reference(text: str) -> Ref:
     if not re.fullmatch(_NAME, name, re.ASCII) or (slash and not re.fullmatch(_NAME, namespace, re.ASCII)):
         raise ValueError("must be a name, or a namespace and a name with a / between them")
     return namespace, name
+
+
+def host_ciphers(text: str) -> str:
+    """Read an OpenSSL cipher list without commands: the level of security is the gateway's."""
+    if "@" in text:
+        raise ValueError("must not hold commands such as @SECLEVEL")
+    return str(ciphers(text))
 
 
 def hosts(text: str) -> tuple[str, ...]:

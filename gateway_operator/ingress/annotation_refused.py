@@ -17,11 +17,12 @@ from gateway_operator.ingress.annotation_rows import (
     unsupported,
 )
 
-_TELEMETRY = "the gateway sends no traces; access logs carry the request id"
+_TELEMETRY = "the gateway makes no spans and passes traceparent on as it comes: trace in the applications"
 _WAF = "the gateway has no ModSecurity; put a firewall of your own behind it as a backend"
-_CACHE = "every request is asked for anew"
-_KEEPALIVE = "connections to authentication services are kept as those to backends are"
-_MIRROR = "requests are not copied; send a share of them with canary-weight"
+_CACHE = "the service is asked for every request: let it remember its answers, by a session cookie for example"
+_KEEPALIVE = "remove it: connections to the service are kept as those to backends, by upstream-keepalive-*"
+_SUBSET = "a key leads to one endpoint: leave it out, or hash by more than one variable"
+_MIRROR = "requests are not copied: send a share of them with canary-weight, or copy them behind the gateway"
 
 _ROWS: tuple[tuple[str, Scope, Risk, str], ...] = (
     (
@@ -58,18 +59,36 @@ _ROWS: tuple[tuple[str, Scope, Risk, str], ...] = (
     ("auth-cache-key", LOCATION, MEDIUM, _CACHE),
     ("auth-cache-duration", LOCATION, MEDIUM, _CACHE),
     ("auth-keepalive", LOCATION, Risk.LOW, _KEEPALIVE),
-    ("auth-keepalive-share-vars", LOCATION, Risk.LOW, "the authentication service always gets the same X-Request-ID"),
+    ("auth-keepalive-share-vars", LOCATION, Risk.LOW, "remove it: the service always gets the request's X-Request-ID"),
     ("auth-keepalive-requests", LOCATION, Risk.LOW, _KEEPALIVE),
     ("auth-keepalive-timeout", LOCATION, Risk.LOW, _KEEPALIVE),
-    ("auth-proxy-set-headers", LOCATION, MEDIUM, "the authentication service gets the headers of the request itself"),
-    ("upstream-hash-by-subset", LOCATION, Risk.LOW, "a key leads to one endpoint"),
-    ("upstream-hash-by-subset-size", LOCATION, Risk.LOW, "a key leads to one endpoint"),
-    ("ssl-ciphers", SERVER, Risk.LOW, "the ConfigMap's ssl-ciphers holds for all hosts"),
-    ("ssl-prefer-server-ciphers", SERVER, Risk.LOW, "the gateway's order of ciphers always comes first"),
-    ("use-port-in-redirects", LOCATION, Risk.LOW, "redirects never name the gateway's own port"),
-    ("relative-redirects", LOCATION, Risk.LOW, "redirects name scheme and host"),
+    (
+        "auth-proxy-set-headers",
+        LOCATION,
+        MEDIUM,
+        "the service gets the request's own headers: put what is fixed into the query of auth-url",
+    ),
+    ("upstream-hash-by-subset", LOCATION, Risk.LOW, _SUBSET),
+    ("upstream-hash-by-subset-size", LOCATION, Risk.LOW, _SUBSET),
+    (
+        "use-port-in-redirects",
+        LOCATION,
+        Risk.LOW,
+        "redirects never name the gateway's own port: write it into permanent-redirect where it is wanted",
+    ),
+    (
+        "relative-redirects",
+        LOCATION,
+        Risk.LOW,
+        "redirects name scheme and host: behind a proxy use-forwarded-headers makes them the client's",
+    ),
     ("http2-push-preload", LOCATION, Risk.LOW, "browsers and nginx have given server push up; remove it"),
-    ("enable-rewrite-log", LOCATION, Risk.LOW, "read error-log-level debug for a while instead"),
+    (
+        "enable-rewrite-log",
+        LOCATION,
+        Risk.LOW,
+        "rewrites aren't logged: $location_path in log-format-upstream names the rule that matched",
+    ),
     ("mirror-target", LOCATION, HIGH, _MIRROR),
     ("mirror-request-body", LOCATION, Risk.LOW, _MIRROR),
     ("mirror-host", LOCATION, HIGH, _MIRROR),

@@ -64,6 +64,12 @@ class RoutingNotes:
     )
     ssl_redirect: bool | None = note(boolean, LOCATION)
     force_ssl_redirect: bool | None = note(boolean, LOCATION, risk=MEDIUM)
+    ssl_ciphers: str | None = note(
+        read.host_ciphers,
+        SERVER,
+        "up to TLS 1.2, as upstream's; names joined by colons, no commands such as `@SECLEVEL`",
+    )
+    ssl_prefer_server_ciphers: bool | None = note(boolean, SERVER)
     ssl_passthrough: bool | None = note(
         boolean, SERVER, "needs --enable-ssl-passthrough, as upstream; without it the Ingress is told and TLS ends here"
     )

@@ -19,12 +19,14 @@ class Applied:
     splits: str = ""  # the digest of the split config
     split_problems: tuple[tuple[str, str, str, str], ...] = ()  # policy, where, reason, text
     contests: tuple[tuple[str, str, str], ...] = ()  # policy, where, who wants it, too, and doesn't get it
+    quarantined: int = 0  # Ingresses that nginx refuses
+    left_out: tuple[tuple[str, str], ...] = ()  # the first of them, each with why
 
     @property
     def token(self) -> str:
         """A short text that differs whenever the state does."""
         own = f"{self.generation.removeprefix('gen-')}.{self.data_version}.{self.data_digest[:16]}"
-        said = (self.splits, self.split_problems, self.contests)
+        said = (self.splits, self.split_problems, self.contests, self.quarantined, self.left_out)
         return f"{own}.{hashlib.sha256(repr(said).encode()).hexdigest()[:16]}" if any(said) else own
 
     @property
@@ -41,6 +43,10 @@ class Applied:
             "dataDigest": self.data_digest,
             "configHash": self.config_hash,
             "hosts": self.hosts,
+            "quarantine": {
+                "count": self.quarantined,
+                "ingresses": [dict(zip(("ingress", "message"), item, strict=True)) for item in self.left_out],
+            },
             "multiCluster": {
                 "digest": self.splits,
                 "problems": [

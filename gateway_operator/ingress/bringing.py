@@ -135,11 +135,16 @@ class Bringing:
         if built.rendered.data:
             await self._delivery.prepare(built.rendered.data)
         began = time.monotonic()
+        reloaded = True
         try:
             await self._supervised.apply(name)
+        except GenerationRefused as refused:
+            reloaded = refused.stage != "test"
+            raise
         finally:
-            self._pace.reloaded()
-            self._delivery.doubt()
+            if reloaded:
+                self._pace.reloaded()
+                self._delivery.doubt()
         self._name, self._files = name, files
         nginx = await self._supervised.status()
         self._life = nginx.life

@@ -55,6 +55,12 @@ class Building:
         self._config: tuple[tuple[Mapping[str, str], Ref, Mapping[Key, Object]], GatewayConfig] | None = None
         self._refused_config: tuple[Mapping[str, str], str] | None = None
 
+    def another(self) -> Building:
+        """Return one that has learned nothing of objects, for trials beside this one."""
+        found = Building(self._options)
+        found._refused_config = self._refused_config
+        return found
+
     def build(self, snapshot: Snapshot, machine: Machine, ref: Ref, left_out: frozenset[str]) -> Built:
         """Build everything; `ref` is the gateway's ConfigMap, `left_out` are UIDs of Ingresses to do without."""
         config = self._read_config(snapshot, ref)

@@ -10,18 +10,38 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from gateway_operator.ingress.plan import Certificate
 
+LONGEST_NAME = 128  # characters of an issuer's name in the metric
+_ALGORITHMS = (
+    (rsa.RSAPublicKey, "RSA"),
+    (ec.EllipticCurvePublicKey, "ECDSA"),
+    (ed25519.Ed25519PublicKey, "Ed25519"),
+)
+
 
 class CertificateError(ValueError):
     """Why a Secret can't be used; the text never holds any of its content."""
+
+
+class Facts(NamedTuple):
+    """What upstream's metric says of a certificate, under its labels' names; `identifier` tells any two apart."""
+
+    identifier: str = ""
+    issuer_organization: str = ""
+    issuer_common_name: str = ""
+    serial_number: str = ""
+    public_key_algorithm: str = ""
+
+
+NO_FACTS = Facts()
 
 
 @dataclass(frozen=True)
@@ -32,6 +52,7 @@ class Pair:
     names: tuple[str, ...]
     expires: float
     common_name: str = ""
+    facts: Facts = NO_FACTS
 
     def covers(self, host: str) -> bool:
         """Tell whether the certificate is good for a host; `*.name` needs the same wildcard in the certificate."""
@@ -73,6 +94,7 @@ def load_pair(chain_pem: bytes, key_pem: bytes) -> Pair:
         _dns_names(chain[0]),
         chain[0].not_valid_after_utc.timestamp(),
         _common_name(chain[0]),
+        _facts(chain[0]),
     )
 
 
@@ -121,6 +143,22 @@ def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(sorted(name.lower() for name in names.get_values_for_type(x509.DNSName)))
 
 
+def _facts(certificate: x509.Certificate) -> Facts:
+    serial, issuer = str(certificate.serial_number), certificate.issuer
+    key = certificate.public_key()
+    return Facts(
+        f"{certificate.fingerprint(hashes.SHA256()).hex()}-{serial}",
+        _first(issuer, NameOID.ORGANIZATION_NAME)[:LONGEST_NAME],
+        _first(issuer, NameOID.COMMON_NAME)[:LONGEST_NAME],
+        serial,
+        next((name for kind, name in _ALGORITHMS if isinstance(key, kind)), "Unknown"),
+    )
+
+
+def _first(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
+    found = name.get_attributes_for_oid(oid)
+    return str(found[0].value) if found else ""
+
+
 def _common_name(certificate: x509.Certificate) -> str:
-    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value).lower() if found else ""
+    return _first(certificate.subject, NameOID.COMMON_NAME).lower()

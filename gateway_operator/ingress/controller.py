@@ -14,7 +14,7 @@ from dataclasses import replace
 from gateway_operator.ingress.applied import Applied, AppliedState
 from gateway_operator.ingress.bringing import Bringing, Brought
 from gateway_operator.ingress.building import LEAST_MEMORY, Building, Built, machine_of, most_memory
-from gateway_operator.ingress.culprits import Culprits
+from gateway_operator.ingress.culprits import Circumstances, Culprits
 from gateway_operator.ingress.data_socket import DataError
 from gateway_operator.ingress.delivery import Delivery
 from gateway_operator.ingress.events import Reporter
@@ -41,6 +41,7 @@ QUIET, LONGEST_WAIT = 0.1, 0.5  # s; where every change is a reload, bursts are 
 RETRY_AFTER = 1.0
 CHECK_EVERY = 10.0
 MOST_QUARANTINED_AT_ONCE = 20
+NAMED = 20  # of those that are left out, in what `/applied` tells
 
 
 class Controller:
@@ -148,7 +149,7 @@ class Controller:
         self._look_for_holes(nginx)
         machine = machine_of(self._options, nginx, self._data_size)
         self._dynamic = bool(machine.lua)
-        built, brought = await self._apply(machine, nginx)
+        now, built, brought = await self._apply(machine, nginx)
         self.config = built.config
         self._note(built, brought)
         if brought.wait:
@@ -161,6 +162,17 @@ class Controller:
         if brought.reload_milliseconds is None and nginx.life == self._life:
             self._nginx = nginx
         self._gathering.passed(began, time.monotonic())
+        if not brought.wait:
+            self._culprits.taken(now.snapshot)
+            await self._judge_waiting(now)
+
+    async def _judge_waiting(self, now: Circumstances) -> None:
+        """Judge those that wait until something changes; who passes comes with the next pass."""
+        judged = False
+        while not self._wake.is_set() and await self._culprits.judge_waiting(now):
+            judged = True
+        if judged:
+            self._wake.set()
 
     def _note(self, built: Built, brought: Brought) -> None:
         """Say in state and metrics what nginx has now."""
@@ -168,7 +180,15 @@ class Controller:
         if brought.generation:
             has_data = bool(built.rendered.data)
             version, digest = (self.delivery.version, self.delivery.digest) if has_data else (0, "")
-            applied = Applied(brought.generation, version, digest, len(built.graph.hosts) - 1)
+            held = self._quarantine
+            applied = Applied(
+                brought.generation,
+                version,
+                digest,
+                len(built.graph.hosts) - 1,
+                quarantined=len(held.problems),
+                left_out=held.first(NAMED),
+            )
             self.state.set(with_splits(applied, self.state.now, built, brought))
         if not brought.wait:
             self.traffic.take(built.compiled.splits)
@@ -179,17 +199,20 @@ class Controller:
             self._metrics.reloaded(brought.reload_milliseconds)
 
     async def _build(self, snapshot: Snapshot, machine: Machine) -> Built:
-        left_out = self._quarantine.left_out(snapshot.ingresses)
+        ingresses, left_out = self._quarantine.admitted(snapshot.ingresses)
+        if ingresses is not snapshot.ingresses:
+            snapshot = replace(snapshot, ingresses=ingresses)
         return await asyncio.to_thread(self._building.build, snapshot, machine, self._config_ref(), left_out)
 
-    async def _apply(self, machine: Machine, nginx: NginxStatus) -> tuple[Built, Brought]:
-        """Bring nginx to what is known now; Ingresses that it refuses are put aside one by one."""
+    async def _apply(self, machine: Machine, nginx: NginxStatus) -> tuple[Circumstances, Built, Brought]:
+        """Bring nginx to what is known now, without the Ingresses that it refuses."""
         snapshot = self._snapshot()
         built = await self._build(snapshot, machine)
         if await self._sources.follow(built.graph):  # what Ingresses name elsewhere is there now, or was waited for
             snapshot = self._snapshot()
             built = await self._build(snapshot, machine)
-        return await self._bring(snapshot, built, nginx)
+        now = Circumstances(snapshot, built.compiled.plan.machine, self._config_ref())
+        return now, *await self._bring(now, built, nginx)
 
     def _snapshot(self) -> Snapshot:
         found = self._sources.snapshot()
@@ -197,8 +220,7 @@ class Controller:
             return found
         return replace(found, down=found.down | self.probing.down, cut=found.cut | self.probing.cut)
 
-    async def _bring(self, snapshot: Snapshot, built: Built, nginx: NginxStatus) -> tuple[Built, Brought]:
-        ref, machine = self._config_ref(), built.compiled.plan.machine
+    async def _bring(self, now: Circumstances, built: Built, nginx: NginxStatus) -> tuple[Built, Brought]:
         for attempt in range(MOST_QUARANTINED_AT_ONCE):
             at_once = bool(attempt) or not self.state.now.generation or not self._dynamic
             try:
@@ -206,10 +228,10 @@ class Controller:
             except GenerationRefused as refused:
                 self._metrics.refused()
                 if refused.stage != "test" or not await self._culprits.put_aside(
-                    snapshot, machine, ref, built, refused.stderr
+                    now, built, refused.stderr, again=bool(attempt)
                 ):
                     raise
-                built = await self._build(snapshot, machine)
+                built = await self._build(now.snapshot, now.machine)
         raise SupervisorAway("too many Ingresses are refused at once; the rest is tried in the next pass")
 
     def _look_for_holes(self, nginx: NginxStatus) -> None:

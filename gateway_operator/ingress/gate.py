@@ -1,7 +1,9 @@
 """Known holes of nginx's core and what the running version has of them, so that nobody serves with one unknowingly.
 
-Distributions mend old versions with new revisions, so the package's revision counts beside nginx's own number. The
-revisions in the table are those whose changelog names the fix; where none is known, the hole counts as open.
+Only what a gateway of ours can meet is in the table: no mail, QUIC, alias, SSI, slice, resolver or client certificates
+of streams. Versions come from upstream's advisories and the CVE records. Distributions mend old versions with new
+revisions, so the package's revision counts beside nginx's own number: it is the one whose changelog names the fix;
+where none is known, the hole counts as open.
 """
 
 from __future__ import annotations
@@ -30,11 +32,53 @@ class Hole:
 
 HOLES = (
     Hole(
+        "CVE-2026-123007",
+        "memory corrupted by flow control of HTTP/2; critical",
+        (1, 9, 5),
+        ((1, 30, 7), (1, 31, 9)),
+        {12: 11, 13: 11},
+    ),
+    Hole(
+        "CVE-2026-123633",
+        "connections of HTTP/2 used after they were freed",
+        (1, 19, 7),
+        ((1, 30, 7), (1, 31, 9)),
+        {12: 11, 13: 11},
+    ),
+    Hole(
+        "CVE-2026-118899",
+        "workers caught in a loop by request bodies over TLS 1.3; critical",
+        (1, 13, 0),
+        ((1, 30, 7), (1, 31, 9)),
+        {12: 11, 13: 11},
+    ),
+    Hole(
+        "CVE-2026-123640",
+        "ClientHello read beyond its end, with --enable-ssl-passthrough",
+        (1, 15, 2),
+        ((1, 30, 7), (1, 31, 9)),
+        {12: 11, 13: 11},
+    ),
+    Hole(
+        "CVE-2026-93479",
+        "texts with variables, as access logs have, written beyond their memory",
+        (1, 22, 1),  # the CVE's record begins with 1.30.0, but Debian mended this one, too
+        ((1, 30, 6), (1, 31, 7)),
+        {12: 11, 13: 10},
+    ),
+    Hole(
+        "CVE-2026-97629",
+        "sessions forged with ssl-session-tickets: a key that nobody set",
+        (1, 23, 3),
+        ((1, 30, 6), (1, 31, 7)),
+        {13: 10},
+    ),
+    Hole(
         "CVE-2026-42533",
         "map with regular expressions beside captures; critical",
         (0, 9, 6),
         ((1, 30, 4), (1, 31, 3)),
-        {12: 10},  # for Debian 13 no update was known when this was written
+        {12: 10, 13: 8},
     ),
     Hole(
         "CVE-2026-9256",

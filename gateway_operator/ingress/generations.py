@@ -5,6 +5,7 @@ A generation is one folder right below ours with a fixed form of name; nothing e
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,11 @@ class Generations:
     def has_socket(self) -> bool:
         """Tell whether the data socket's file is there."""
         return (self._run_dir / DATA_SOCKET).exists()
+
+    def limit_socket(self) -> None:
+        """Keep the data socket to user and group: nginx lets everybody use the sockets that it makes."""
+        with contextlib.suppress(FileNotFoundError):  # a static configuration has none
+            (self._run_dir / DATA_SOCKET).chmod(0o660)
 
     def remove_socket(self) -> None:
         """Remove the data socket's file: nginx can't listen where one lies."""

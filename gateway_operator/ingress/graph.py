@@ -14,7 +14,7 @@ from dataclasses import replace
 from gateway_operator.ingress.certificates import Pair
 from gateway_operator.ingress.endpoints import FIRST_PORT, BackendKey, Resolved
 from gateway_operator.ingress.gateway_config import GatewayConfig, read_config
-from gateway_operator.ingress.graph_types import Backend, Graph, Host, HostRoute, HostTls
+from gateway_operator.ingress.graph_types import Backend, Graph, Host, HostRoute, HostTls, ServedCertificate
 from gateway_operator.ingress.host_fold import Claim, Folded, fold_host
 from gateway_operator.ingress.lookup import Lookup, Need, World
 from gateway_operator.ingress.memo import Gathered, Members, changed
@@ -65,7 +65,7 @@ class GraphBuilder:
             pair,
             state.problems(problems),
             state.orphans.all(),
-            state.expiries.all(),
+            state.certificates.all(),
             state.world.endpoints,
             ports,
             frozenset(name for names in state.world.names.values() for name in names),
@@ -98,7 +98,7 @@ class _State:
         self.world = World()
         self.folded: dict[str, Folded] = {}
         self.orphans = Gathered[tuple[str, str, str]]()
-        self.expiries = Gathered[tuple[str, str, str, float]]()
+        self.certificates = Gathered[ServedCertificate]()
         self.needs = {kind: Gathered[Key]() for kind in ("named", "configmap")}
         self._problems = Gathered[Problem]()
         self._passthrough = passthrough
@@ -234,7 +234,7 @@ class _State:
         """Keep what a host adds to the sums."""
         self._problems.put(name, folded.problems if folded else ())
         self.orphans.put(name, folded.orphans if folded else ())
-        self.expiries.put(name, folded.expiries if folded else ())
+        self.certificates.put(name, folded.served if folded else ())
         for kind, needs in self.needs.items():
             needs.put(name, [need[1] for need in folded.needs if need[0] == kind] if folded else ())
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway_operator.ingress.annotation_readers import AuthUrl
-from gateway_operator.ingress.certificates import Pair
+from gateway_operator.ingress.certificates import Facts, Pair
 from gateway_operator.ingress.endpoints import BackendKey
 from gateway_operator.ingress.parse import IngressRules
 from gateway_operator.ingress.plan import Authority, Endpoint, PasswordFile
+from gateway_operator.ingress.policies import Ciphers
 from gateway_operator.ingress.problems import Problem
 from gateway_operator.ingress.split_types import HostSplit
+
+
+class ServedCertificate(NamedTuple):
+    """Which Secret a host's certificate is from, when it ends (in seconds since 1970), and what it says of itself."""
+
+    host: str
+    namespace: str
+    secret: str
+    expires: float
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ class Host:
     aliases: tuple[str, ...] = ()
     www: str = ""
     www_owner: IngressRules | None = None
+    ciphers: Ciphers | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +145,7 @@ class Graph:
     default_pair: Pair | None
     problems: tuple[Problem, ...]
     orphans: tuple[tuple[str, str, str], ...]
-    expiries: tuple[tuple[str, str, str, float], ...]
+    certificates: tuple[ServedCertificate, ...]
     endpoints: Mapping[BackendKey, tuple[Endpoint, ...]] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     names: frozenset[str] = frozenset()

@@ -23,10 +23,12 @@ from gateway_operator.ingress.graph_types import (
     HostClients,
     HostRoute,
     HostTls,
+    ServedCertificate,
 )
 from gateway_operator.ingress.host_owners import settle_host
 from gateway_operator.ingress.lookup import Lookup, Need
 from gateway_operator.ingress.parse import BackendRef, IngressRules, PathKey, PathRule, TlsEntry
+from gateway_operator.ingress.policies import Ciphers
 from gateway_operator.ingress.problems import Problem, Ref
 from gateway_operator.ingress.references import References, backend_of
 from gateway_operator.ingress.route_order import match, ordered
@@ -52,7 +54,7 @@ class Folded:
     host: Host
     problems: tuple[Problem, ...]
     orphans: frozenset[tuple[str, str, str]]
-    expiries: frozenset[tuple[str, str, str, float]]
+    served: frozenset[ServedCertificate]
     needs: frozenset[Need]
     claims: tuple[Claim, ...]
 
@@ -69,7 +71,7 @@ def fold_host(
         host,
         tuple(sorted(set(fold.problems))),
         frozenset(fold.orphans),
-        frozenset(fold.expiries),
+        frozenset(fold.served),
         frozenset(lookup.needs),
         claims,
     )
@@ -85,7 +87,7 @@ class _Fold:
     config: GatewayConfig
     problems: list[Problem] = field(default_factory=list)
     orphans: set[tuple[str, str, str]] = field(default_factory=set)
-    expiries: set[tuple[str, str, str, float]] = field(default_factory=set)
+    served: set[ServedCertificate] = field(default_factory=set)
     known: dict[Ref, Access] = field(default_factory=dict)
 
     @property
@@ -114,7 +116,16 @@ class _Fold:
             clients,
             closed,
             root,
+            ciphers=self._ciphers(),
         )
+
+    def _ciphers(self) -> Ciphers | None:
+        """Return the host's ciphers: of each of the two, what the oldest Ingress says that says something."""
+        notes = [rules.annotations.routing for rules in self.mains]
+        names = next((item.ssl_ciphers for item in notes if item.ssl_ciphers), None)
+        own = (item.ssl_prefer_server_ciphers for item in notes)
+        found = Ciphers(names, next((value for value in own if value is not None), None))
+        return None if found == Ciphers() else found
 
     def _with_access(self, route: HostRoute) -> HostRoute:
         access = self.known[route.rules.ref]
@@ -310,7 +321,7 @@ class _Fold:
             for candidate in rules.tls:
                 pair = self.lookup.pair((rules.ref.namespace, candidate.secret)) if candidate.secret else None
                 if isinstance(pair, Pair) and pair.covers(self.name):
-                    self._expires(rules, candidate, pair)
+                    self._serves(rules, candidate, pair)
                     return HostTls(rules, pair)
         return None
 
@@ -320,7 +331,7 @@ class _Fold:
         key = (rules.ref.namespace, entry.secret)
         found = self.lookup.pair(key)
         if isinstance(found, Pair) and found.covers(self.name):
-            self._expires(rules, entry, found)
+            self._serves(rules, entry, found)
             return found
         name = f"Secret {entry.secret}"
         if found is None:
@@ -336,8 +347,8 @@ class _Fold:
             self.problems.append(Problem(_secret_ref(secret), "InvalidCertificate", "data", message))
         return None
 
-    def _expires(self, rules: IngressRules, entry: TlsEntry, pair: Pair) -> None:
-        self.expiries.add((self.name, rules.ref.namespace, entry.secret, pair.expires))
+    def _serves(self, rules: IngressRules, entry: TlsEntry, pair: Pair) -> None:
+        self.served.add(ServedCertificate(self.name, rules.ref.namespace, entry.secret, pair.expires, pair.facts))
 
 
 def _entry_for(host: str, entries: Iterable[TlsEntry]) -> TlsEntry | None:

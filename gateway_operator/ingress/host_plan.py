@@ -107,6 +107,7 @@ class _Planning:
                 self._owner(host.tls.rules.ref) if host.tls else "",
                 host.aliases if name == host.name else (),
                 self._client_auth() if name == host.name else None,
+                host.ciphers if name == host.name else None,
             )
         )
 

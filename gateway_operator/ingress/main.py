@@ -69,8 +69,7 @@ class Role:
             config = self._controller.config
             return ParseRules() if config is None else config.parse
 
-        registry = self._metrics.registry
-        return Admission(self._api, self._options, self._sources, registry, parse_rules=rules)
+        return Admission(self._api, self._options, self._sources, self._metrics, parse_rules=rules)
 
     def _changed(self) -> None:
         self._controller.wake()

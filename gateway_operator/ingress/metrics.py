@@ -12,9 +12,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway_operator.ingress.applied import Applied
+from gateway_operator.ingress.certificates import Facts
+from gateway_operator.ingress.checks import Checks
 from gateway_operator.ingress.data_socket import DataStatus
 from gateway_operator.ingress.exposition import family, labels
-from gateway_operator.ingress.graph_types import Graph
+from gateway_operator.ingress.graph_types import Graph, ServedCertificate
 from gateway_operator.ingress.request_metrics import PREFIX, request_text
 from gateway_operator.ingress.supervised import NginxStatus
 
@@ -46,6 +48,7 @@ class Metrics:
         self._reload_status = self._gauge("nginx_last_reload_status", "Whether the last reload went well")
         self._reload_time = self._gauge("nginx_last_reload_milliseconds", "How long the last reload took until proven")
         self._counts = {"success": 0, "errors": 0, "nginx_reloads_total": 0, "nginx_reload_errors_total": 0}
+        self.checks = Checks(self._own)
         self.page: Mapping[str, Any] = {}
         leader = Gauge(
             f"{PREFIX}_leader_election_status",
@@ -66,7 +69,7 @@ class Metrics:
 
     def take_pass(self, graph: Graph, quarantined: int, state: Applied) -> None:
         """Take what a pass found and reached."""
-        self._process.orphans, self._process.expiries = graph.orphans, graph.expiries
+        self._process.orphans, self._process.certificates = graph.orphans, graph.certificates
         self._quarantined.set(quarantined)
         self.config_hash.set(state.config_hash)
 
@@ -90,7 +93,7 @@ class Metrics:
         """Return all metrics as Prometheus text; meant for a thread, since many routes have many series."""
         own = labels(self._own)
         lines = [line for name, text in _COUNTED.items() for line in self._count_lines(name, text, own)]
-        counted = "".join(lines) + request_text(self.page, self._own)
+        counted = "".join([*lines, *self.checks.lines()]) + request_text(self.page, self._own)
         return generate_latest(self.registry) + counted.encode()
 
     def _count_lines(self, name: str, text: str, own: str) -> Iterable[str]:
@@ -122,7 +125,7 @@ class StateCollector(Collector):
         self._own = dict(own)
         self.numbers = NginxNumbers()
         self.orphans: Iterable[tuple[str, str, str]] = ()
-        self.expiries: Iterable[tuple[str, str, str, float]] = ()
+        self.certificates: Iterable[ServedCertificate] = ()
 
     def collect(self) -> Iterable[Metric]:
         """Yield the families; none of nginx while it doesn't answer."""
@@ -138,10 +141,14 @@ class StateCollector(Collector):
     def _of_objects(self) -> Iterable[Metric]:
         values = list(self._own.values())
         text = "When the certificate of a host ends, in seconds since 1970"
-        ends = self._family("ssl_expire_time_seconds", text, ("host", "namespace", "secret_name", "class"))
-        for host, namespace, secret, at in self.expiries:
-            ends.add_metric([*values, host, namespace, secret, self._own["controller_class"]], at)
-        yield ends
+        names = ("host", "namespace", "secret_name", "class")
+        ends = self._family("ssl_expire_time_seconds", text, names)
+        facts = self._family("ssl_certificate_info", "What the certificate of a host is", (*names, *Facts._fields))
+        for served in self.certificates:
+            place = [*values, served.host, served.namespace, served.secret, self._own["controller_class"]]
+            ends.add_metric(place, served.expires)
+            facts.add_metric([*place, *served.facts], 1)
+        yield from (ends, facts)
         text = "Ingresses whose backend has no Service or no endpoint"
         orphans = self._family("orphan_ingress", text, ("namespace", "ingress", "type"))
         for item in self.orphans:
@@ -158,13 +165,19 @@ class StateCollector(Collector):
             "nginx_draining_ended": ("Old configurations ended because too many drained", nginx.draining_ended),
             "nginx_restarts": ("Times that nginx ended by itself and was started again", nginx.restarts),
             "nginx_process_resident_memory_bytes": ("Resident memory of nginx's processes", nginx.resident_bytes),
+            "nginx_process_virtual_memory_bytes": ("Virtual memory of nginx's processes", nginx.virtual_bytes),
             "nginx_process_num_procs": ("Processes of nginx", nginx.processes),
+            "nginx_process_oldest_start_time_seconds": ("When the oldest of them started", nginx.oldest_start),
         }
         yield from self._gauges(numbers)
-        text = "Processor time of nginx's processes"
-        used = CounterMetricFamily(f"{PREFIX}_nginx_process_cpu_seconds", text, labels=list(self._own))
-        used.add_metric(list(self._own.values()), nginx.cpu_seconds)
-        yield used
+        for name, text, value in (
+            ("cpu_seconds", "Processor time of nginx's processes", nginx.cpu_seconds),
+            ("read_bytes", "Bytes that nginx's processes read from storage", nginx.read_bytes),
+            ("write_bytes", "Bytes that nginx's processes wrote to storage", nginx.written_bytes),
+        ):
+            used = CounterMetricFamily(f"{PREFIX}_nginx_process_{name}", text, labels=list(self._own))
+            used.add_metric(list(self._own.values()), value)
+            yield used
 
     def _of_data(self) -> Iterable[Metric]:
         data = self.numbers.data

@@ -15,6 +15,7 @@ from gateway_operator.ingress.policies import (
     Balancing,
     BasicAuth,
     Canary,
+    Ciphers,
     ClientAuth,
     Cors,
     Limits,
@@ -188,6 +189,7 @@ class Server:
     tls_owner: str = ""
     aliases: tuple[str, ...] = ()
     client_auth: ClientAuth | None = None
+    ciphers: Ciphers | None = None
 
 
 @dataclass(frozen=True)

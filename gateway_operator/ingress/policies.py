@@ -150,6 +150,14 @@ class ClientAuth:
 
 
 @dataclass(frozen=True)
+class Ciphers:
+    """A host's own ciphers, up to TLS 1.2, and whose order of them counts; None means the gateway's setting."""
+
+    names: str | None = None
+    prefer_own: bool | None = None
+
+
+@dataclass(frozen=True)
 class Canary:
     """An alternative backend: chosen by header, then by cookie, then by weight out of `total`."""
 

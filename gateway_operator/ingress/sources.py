@@ -209,7 +209,8 @@ class Sources:
     def config_object(self) -> dict[str, Any]:
         """The gateway's ConfigMap; empty when there is none."""
         namespace, _, name = self._options.configmap.partition("/")
-        return self._config.store.get((namespace, name), {})
+        found: dict[str, Any] = self._config.store.get((namespace, name), {})
+        return found
 
     def service(self, reference: str) -> Object | None:
         """One Service that a flag names."""

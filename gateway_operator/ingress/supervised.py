@@ -60,8 +60,12 @@ class NginxStatus:
     draining_workers: int = 0
     draining_ended: int = 0
     cpu_seconds: float = 0.0
+    read_bytes: float = 0
+    written_bytes: float = 0
+    virtual_bytes: float = 0
     resident_bytes: float = 0
     processes: int = 0
+    oldest_start: float = 0.0
 
 
 class Supervised:

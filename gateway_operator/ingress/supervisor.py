@@ -184,6 +184,7 @@ class Supervisor:
         self.generations.point("current", name)
         await self._reload()
         if await self._answers(name.removeprefix("gen-"), old):
+            self.generations.limit_socket()
             self.generations.point("last-good", name)
             say("generation applied", generation=name)
             self._limit_draining()
@@ -226,6 +227,7 @@ class Supervisor:
                 say("nginx is slow to start", pid=self.master.pid)
                 return
             await asyncio.sleep(PROBE_EVERY)
+        self.generations.limit_socket()
 
     def _is_up(self, master: int) -> bool:
         try:

@@ -96,14 +96,18 @@ class Api:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        revision: str = "",
         metadata_only: bool = False,
         each: Callable[[dict[str, Any]], Any] | None = None,
     ) -> Listing:
         """Read all objects, in chunks; items carry apiVersion and kind. Starts over once when a chunk has expired.
 
-        With `each`, the items are what it returns of them: no more than one chunk is whole in memory at a time.
+        With `each`, the items are what it returns of them: no more than one chunk is whole in memory at a time. With a
+        `revision` (the resourceVersion of a recent write) they are what they were right after that.
         """
         query = _selectors(label_selector, field_selector)
+        if revision:
+            query |= {"resourceVersion": revision, "resourceVersionMatch": "Exact"}
         try:
             return await self._list(res, namespace, query, each, metadata_only=metadata_only)
         except Gone:
@@ -253,7 +257,8 @@ class Api:
             del page, found  # not while the next chunk comes
             if not meta.get("continue"):
                 return Listing(items, meta.get("resourceVersion", ""))
-            query = query | {"continue": meta["continue"]}
+            query = {key: value for key, value in query.items() if not key.startswith("resourceVersion")}
+            query["continue"] = meta["continue"]
 
 
 class ByteStream:

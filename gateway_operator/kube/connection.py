@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies_environment
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -22,6 +24,10 @@ from prometheus_client import Counter
 from gateway_operator.errors import ConfigError, Unavailable
 
 REQUESTS = Counter("rest_client_requests_total", "Requests to API servers.", ["code", "method", "host"])
+
+# Of each TLS connection asyncio keeps a buffer of this size, and takes as much for every read; a TLS record has 16 KB.
+# There is a connection for each watch, so with asyncio's 256 KB they would be much of the process.
+SSLProtocol.max_size = 32 * 1024
 
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _USERS_FILE = Path("~/.kube/config")
@@ -46,6 +52,8 @@ class Connection:
     def __init__(self, configuration: Any) -> None:
         # Python 3.13 checks certificates more strictly than the CAs of many live clusters (no key usage) allow.
         configuration.disable_strict_ssl_verification = True
+        # Reading the environment costs more than a request, for it includes ~/.netrc, which no API server is meant by.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies_environment())}
         self._configuration = configuration
         self._server = urlsplit(configuration.host).netloc
         self._client = client.ApiClient(configuration)

@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from gateway_operator.errors import ApiError, Gone, KindNotServed
 from gateway_operator.kube.api import Api
@@ -20,10 +20,20 @@ from gateway_operator.telemetry import get_logger
 log = get_logger(__name__)
 
 Key = tuple[str, str]
-OnEvent = Callable[[str, dict[str, Any], dict[str, Any] | None], None]
+OnEvent = Callable[[str, Any, Any | None], None]
 _FIRST_DELAY = 0.2
 _LAST_DELAY = 15.0
 _GOOD_STREAM = 5.0  # seconds after which a stream counts as healthy and the delay starts small again
+
+
+class Small(Protocol):
+    """What can be kept instead of an object, where there are thousands: dicts are large."""
+
+    @property
+    def key(self) -> Key: ...  # noqa: D102
+
+    @property
+    def version(self) -> str: ...  # noqa: D102
 
 
 def key_of(obj: dict[str, Any]) -> Key:
@@ -33,7 +43,10 @@ def key_of(obj: dict[str, Any]) -> Key:
 
 
 class Informer:
-    """A watched kind. `on_event(type, object, previous)` is called for ADDED, MODIFIED and DELETED, in order."""
+    """A watched kind. `on_event(type, object, previous)` is called for ADDED, MODIFIED and DELETED, in order.
+
+    `strip` returns what is kept of an object and told of it: a smaller object, or something `Small`.
+    """
 
     def __init__(
         self,
@@ -44,11 +57,11 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
-        strip: Callable[[dict[str, Any]], dict[str, Any]] | None = None,  # what is kept of an object; not its key
+        strip: Callable[[dict[str, Any]], dict[str, Any] | Small] | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
         self.res = res
-        self.store: dict[Key, dict[str, Any]] = {}
+        self.store: dict[Key, Any] = {}
         self.synced = asyncio.Event()
         self.error: str | None = None
         self._api = api
@@ -92,27 +105,33 @@ class Informer:
 
     async def _relist(self) -> None:
         listing = await self._api.list(self.res, self._namespace, each=self._kept, **self._selectors)
-        seen: dict[Key, tuple[str, dict[str, Any]]] = {key: (version, obj) for key, version, obj in listing.items}
+        seen: dict[Key, tuple[str, Any]] = {key: (version, obj) for key, version, obj in listing.items}
         for key in [key for key in self.store if key not in seen]:
             self._put("DELETED", key, self.store[key])
         for key, (version, obj) in seen.items():
             known = self.store.get(key)
-            if known is None or known["metadata"].get("resourceVersion") != version:
+            if known is None or _version(known) != version:
                 self._put("MODIFIED" if known else "ADDED", key, obj)
         self._version = listing.resource_version
         self._healthy()
         self.synced.set()
 
-    def _kept(self, obj: dict[str, Any]) -> tuple[Key, str, dict[str, Any]]:
+    def _kept(self, obj: dict[str, Any]) -> tuple[Key, str, Any]:
         """Return key, version and what is kept of an object."""
-        return key_of(obj), obj["metadata"]["resourceVersion"], self._strip(obj) if self._strip else obj
+        kept = self._strip(obj) if self._strip else obj
+        if isinstance(kept, dict):
+            return key_of(obj), obj["metadata"]["resourceVersion"], kept
+        return kept.key, kept.version, kept
 
-    def _put(self, type_: str, key: Key, obj: dict[str, Any]) -> None:
+    def _put(self, type_: str, key: Key, obj: Any) -> None:
         previous = self.store.pop(key, None) if type_ == "DELETED" else self.store.get(key)
         if type_ != "DELETED":
             self.store[key] = obj
         if self._on_event:
-            self._on_event(type_, obj, previous)
+            try:
+                self._on_event(type_, obj, previous)
+            except Exception:  # one object's trouble must not end the watch of all the others
+                log.exception("an event could not be handled", kind=self.res.kind, namespace=key[0], name=key[1])
 
     def _healthy(self) -> None:
         if self.error:
@@ -125,3 +144,7 @@ class Informer:
         if str(error) != self.error:
             log.warning("watch interrupted", kind=self.res.kind, namespace=self._namespace, error=str(error))
         self.error = str(error)
+
+
+def _version(kept: Any) -> str:
+    return str(kept["metadata"].get("resourceVersion") if isinstance(kept, dict) else kept.version)

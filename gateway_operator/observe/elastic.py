@@ -54,7 +54,7 @@ class Elastic:
     def __init__(self, settings: ElasticsearchSettings) -> None:
         self._settings = settings
         self._client: AsyncElasticsearch | None = None
-        self._secrets: tuple[Any, ...] = ()
+        self._files: tuple[Any, ...] = ()  # the files with secrets, as the client knows them
         self._refusal = ""
         self._known = False
 
@@ -120,10 +120,10 @@ class Elastic:
 
     async def _connected(self) -> AsyncElasticsearch:
         """Return a client that uses the secrets as their files have them now, on a server that we know."""
-        secrets = _secrets(self._settings)
-        if self._client is None or secrets != self._secrets:
+        files = _files(self._settings)
+        if self._client is None or files != self._files:
             await self.close()
-            self._client, self._secrets = _client(self._settings, secrets), secrets
+            self._client, self._files = _client(self._settings), files
         if not self._known:
             await _check_version(self._client)
             self._known = True
@@ -144,8 +144,8 @@ async def _check_version(client: AsyncElasticsearch) -> None:
         raise BackendDown(NAME, f"version {strange[0]} isn't supported; 8 and 9 are")
 
 
-def _client(settings: ElasticsearchSettings, secrets: tuple[Any, ...]) -> AsyncElasticsearch:
-    api_key, password, _ = secrets
+def _client(settings: ElasticsearchSettings) -> AsyncElasticsearch:
+    api_key, password = _secrets(settings)
     options: Json = {
         "api_key": api_key,
         "basic_auth": (settings.username, password) if settings.username and not api_key else None,
@@ -161,13 +161,25 @@ def _client(settings: ElasticsearchSettings, secrets: tuple[Any, ...]) -> AsyncE
     return AsyncElasticsearch(list(settings.urls), **options)
 
 
-def _secrets(settings: ElasticsearchSettings) -> tuple[Any, ...]:
-    """Read the files with secrets, and note when the authorities changed."""
+def _files(settings: ElasticsearchSettings) -> tuple[Any, ...]:
+    """Return what tells whether a file with secrets or authorities is another one, or was written to."""
     try:
-        changed = settings.ca_file.stat().st_mtime_ns if settings.ca_file else 0
-        return _text(settings.api_key_file), _text(settings.password_file), changed
+        found = [file and file.stat() for file in (settings.api_key_file, settings.password_file, settings.ca_file)]
     except OSError as error:
-        raise BackendDown(NAME, f"a file for it can't be read: {error.strerror}") from None
+        raise _unreadable(error) from None
+    return tuple(one and (one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+
+
+def _secrets(settings: ElasticsearchSettings) -> tuple[str | None, str | None]:
+    """Read the API key and the password."""
+    try:
+        return _text(settings.api_key_file), _text(settings.password_file)
+    except OSError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: OSError) -> BackendDown:
+    return BackendDown(NAME, f"a file for it can't be read: {error.strerror}")
 
 
 def _text(file: Path | None) -> str | None:

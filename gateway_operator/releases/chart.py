@@ -111,13 +111,31 @@ def chart_files(path: Path) -> Iterator[tuple[str, Path]]:
 
     Names that begin with two dots are what Kubernetes puts into a mounted ConfigMap besides its files.
     """
-    for folder, folders, names in os.walk(path, followlinks=True):
-        here = Path(folder)
-        above = {parent.resolve() for parent in (here, *here.parents)}
-        folders[:] = sorted(f for f in folders if not f.startswith("..") and (here / f).resolve() not in above)
-        for name in sorted(names):
-            if not name.startswith(".."):
-                yield (here / name).relative_to(path).as_posix(), here / name
+    for entry in entries(path):
+        file = Path(entry.path)
+        yield file.relative_to(path).as_posix(), file
+
+
+def entries(path: Path | str) -> Iterator[os.DirEntry[str]]:
+    """Yield the same files as the kernel lists them: this is asked again and again."""
+    try:
+        with os.scandir(path) as found:
+            listed = sorted((entry for entry in found if not entry.name.startswith("..")), key=lambda entry: entry.name)
+    except OSError:  # it is gone meanwhile, or not for us to read
+        return
+    folders = []
+    for entry in listed:
+        if not entry.is_dir():
+            yield entry
+        elif not (entry.is_symlink() and _leads_up(Path(entry.path))):
+            folders.append(entry.path)
+    for folder in folders:
+        yield from entries(folder)
+
+
+def _leads_up(link: Path) -> bool:
+    """Tell whether a link leads to a folder that it is in; only links do."""
+    return link.resolve() in {parent.resolve() for parent in link.parents}
 
 
 def _read(path: Path) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from gateway_operator.releases.objects import GroupVersionKind, ObjectId, is_kep
 from gateway_operator.releases.readiness import WORKLOADS
 from gateway_operator.releases.records import ReleaseKey
 from gateway_operator.releases.rows import is_newer
-from gateway_operator.releases.sightings import proven, slim, suspicious, whole
+from gateway_operator.releases.sightings import is_slim, proven, service, slim, suspicious, whole
 
 OnChange = Callable[[ReleaseKey, ObjectId, bool], None]  # release, object, whether it may have drifted
 
@@ -86,7 +86,7 @@ class Dependents:
                 namespace=scope,
                 label_selector=names.MANAGED_BY_HELM,
                 metadata_only=not full,
-                strip=whole if full else slim,
+                strip=_strip(kind) if full else slim,
                 on_event=self._handler(kind),
             )
             for scope in scopes
@@ -110,10 +110,7 @@ class Dependents:
 
     def live(self, found: ObjectId) -> dict[str, Any] | None:
         """Return an object as last seen, its kind filled in; None when it isn't there."""
-        kind = GroupVersionKind(found.api_version, found.kind)
-        seen: dict[str, Any] | None = None
-        for informer in self._informers.get(kind, []):
-            seen = informer.store.get((found.namespace, found.name)) or seen
+        seen = self._seen(found)
         fresh = self._fresh.get(found)
         if fresh is not None:
             if seen is not None and not is_newer(fresh, seen):
@@ -121,6 +118,12 @@ class Dependents:
             else:
                 seen = fresh
         return {**seen, "apiVersion": found.api_version, "kind": found.kind} if seen is not None else None
+
+    def _seen(self, found: ObjectId) -> dict[str, Any] | None:
+        seen: dict[str, Any] | None = None
+        for informer in self._informers.get(GroupVersionKind(found.api_version, found.kind), []):
+            seen = informer.store.get((found.namespace, found.name)) or seen
+        return seen
 
     def stands(self, found: ObjectId, wanted: dict[str, Any]) -> bool:
         """Tell without a request whether an object certainly is what its chart says; False means: ask."""
@@ -138,8 +141,11 @@ class Dependents:
         ]
 
     def is_full(self, found: ObjectId) -> bool:
-        """Tell whether whole objects of this kind are held."""
-        return (found.api_version.rpartition("/")[0], found.kind) in self._full
+        """Tell whether this object is held whole, or would be."""
+        if (found.api_version.rpartition("/")[0], found.kind) not in self._full:
+            return False
+        seen = self._seen(found)
+        return seen is None or not is_slim(seen)
 
     async def refresh(self, ids: Iterable[ObjectId]) -> None:
         """Read objects that Helm just wrote: what the watch still holds may be the state before. Raises ApiError."""
@@ -155,11 +161,16 @@ class Dependents:
     def take(self, found: ObjectId, obj: dict[str, Any]) -> None:
         """Take in an object that was just read or written, before the watch shows it."""
         if self.is_full(found):
-            self._fresh[found] = whole(obj)
+            self._fresh[found] = _strip(GroupVersionKind(found.api_version, found.kind))(obj)
 
     def errors(self) -> list[str]:
         """Say which kinds can't be watched now, and why."""
         return [f"{k.kind}: {i.error}" for k, informers in self._informers.items() for i in informers if i.error]
+
+
+def _strip(kind: GroupVersionKind) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return what makes of an object of a kind that is held whole what is kept of it."""
+    return service if kind == ("v1", "Service") else whole
 
 
 def _stays(obj: dict[str, Any]) -> bool:

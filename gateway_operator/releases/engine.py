@@ -171,9 +171,26 @@ class _Running:
         self._rollouts = Rollouts(
             waves=settings.rollout_waves, enqueue=self._triggers.add, record_of=self._record_of, recorder=recorder
         )
-        self.streams = Streams(
+        self.streams = self._make_streams()
+        self.dependents = Dependents(
             api,
-            login=login_of(api),
+            on_change=self._triggers.on_dependent,
+            watched=[w.key for w in self._watches],
+            namespaces=settings.watch_namespaces,
+        )
+        self._records: list[Informer] = []
+        self._reconciler = Reconciler(self._make_tools(kinds), self.claims)
+        self._selection = Selection(
+            self._reconciler, api=api, streams=self.streams, claims=self.claims, recorder=recorder
+        )
+        self._passes = Passes(self._selection, self.streams.rows, fence)
+        self._queue = WorkQueue(self._passes)
+
+    def _make_streams(self) -> Streams:
+        settings = self._settings
+        return Streams(
+            self._api,
+            login=login_of(self._api),
             watches=self._watches,
             on_event=self._on_row,
             on_synced=self._on_synced,
@@ -184,33 +201,23 @@ class _Running:
             helm_runs=settings.max_concurrent_reconciles,
             period=settings.reconcile_period,
         )
-        self.dependents = Dependents(
-            api,
-            on_change=self._triggers.on_dependent,
-            watched=[w.key for w in self._watches],
-            namespaces=settings.watch_namespaces,
-        )
-        self._records: list[Informer] = []
-        tools = Tools(
+
+    def _make_tools(self, kinds: Mapping[tuple[str, str], KindLogic]) -> Tools:
+        api = self._api
+        return Tools(
             api=api,
-            settings=settings,
-            helm=helm,
+            settings=self._settings,
+            helm=self._helm,
             index=self.index,
             manifests=Manifests(api),
             dependents=self.dependents,
             corrector=DriftCorrector(api),
-            recorder=recorder,
+            recorder=self._recorder,
             rows=self.streams.rows,
             kinds=kinds,
             rollouts=self._rollouts,
-            crds=ChartCrds(api, helm),
+            crds=ChartCrds(api, self._helm),
         )
-        self._reconciler = Reconciler(tools, self.claims)
-        self._selection = Selection(
-            self._reconciler, api=api, streams=self.streams, claims=self.claims, recorder=recorder
-        )
-        self._passes = Passes(self._selection, self.streams.rows, fence)
-        self._queue = WorkQueue(self._passes)
 
     async def run(self) -> None:
         """Run everything; first the view of Helm's records, for without it every release would look absent."""

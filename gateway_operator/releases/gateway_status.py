@@ -9,25 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway_operator.crds.conditions import Condition, Reason
+from gateway_operator.crds.conditions import Condition, Reason, find_condition
 from gateway_operator.crds.gateway import DEFAULT_CLASS
 from gateway_operator.gateways.claims import CLUSTER, PROJECT, mapping
 from gateway_operator.releases.kinds import LiveObjects
+from gateway_operator.traffic.gateways import Quarantined
 
 Object = Mapping[str, Any]
 COMPONENT = "app.kubernetes.io/component"
 CONTROLLER = "controller"
+_PASSED_ON = (Condition.ADDRESS_ASSIGNED, Condition.INGRESSES_SERVED)
+_SHOWN = 3
 _COPIED = ("addresses", "address", "ports", "replicas", "readyReplicas", "selector")
 
 
-def nginx_status(nginx: Object, live: LiveObjects) -> dict[str, Any]:
-    """Return the status fields of an Nginx."""
+def nginx_status(nginx: Object, live: LiveObjects, quarantine: Quarantined | None = None) -> dict[str, Any]:
+    """Return the status fields of an Nginx; `quarantine` is whom its pods leave out, None while none has told."""
     status = scope_fields(nginx)
     workload = _workload(live)
     if workload is not None:
         status |= _replicas(workload)
     service = _service(live, workload)
     status |= _address(service, workload)
+    status["conditions"] += _ingresses_served(nginx, quarantine)
     return status
 
 
@@ -39,7 +43,7 @@ def gateway_status(live: LiveObjects, claimed: Mapping[str, Any]) -> dict[str, A
         return {**claimed, "conditions": [_assigned(None, Reason.NOT_DEPLOYED, message)]}
     nginx = found[0]
     status = mapping(nginx, "status")
-    conditions = [c for c in status.get("conditions") or () if c.get("type") == Condition.ADDRESS_ASSIGNED]
+    conditions = [c for c in status.get("conditions") or () if c.get("type") in _PASSED_ON]
     return {
         **scope_fields(nginx),
         **{key: status[key] for key in _COPIED if status.get(key) is not None},
@@ -159,6 +163,23 @@ def _host_ports(workload: Object) -> list[int]:
     return [int(p["containerPort"]) if on_host else int(p["hostPort"]) for p in wanted if on_host or p.get("hostPort")]
 
 
-def _assigned(status: bool | None, reason: str, message: str) -> dict[str, Any]:  # noqa: FBT001
+def _ingresses_served(nginx: Object, quarantine: Quarantined | None) -> list[dict[str, Any]]:
+    """Return the condition that names whom nginx refuses; what was said last while no pod has told."""
+    if quarantine is None:
+        old = find_condition(mapping(nginx, "status").get("conditions") or (), Condition.INGRESSES_SERVED)
+        return [dict(old)] if old else []
+    if not quarantine.count:
+        return [_condition(Condition.INGRESSES_SERVED, True, Reason.ALL_SERVED, "nginx refuses no Ingress")]
+    named = "; ".join(f"{name}: {why}" for name, why in quarantine.named[:_SHOWN])
+    more = f"; and {quarantine.count - _SHOWN} more" if quarantine.count > _SHOWN else ""
+    text = f"{quarantine.count} of the Ingresses are left out until they change: {named}{more}"
+    return [_condition(Condition.INGRESSES_SERVED, False, Reason.INGRESSES_LEFT_OUT, text)]
+
+
+def _assigned(status: bool | None, reason: Reason, message: str) -> dict[str, Any]:  # noqa: FBT001
+    return _condition(Condition.ADDRESS_ASSIGNED, status, reason, message)
+
+
+def _condition(type_: Condition, status: bool | None, reason: Reason, message: str) -> dict[str, Any]:  # noqa: FBT001
     state = "Unknown" if status is None else str(status)
-    return {"type": str(Condition.ADDRESS_ASSIGNED), "status": state, "reason": str(reason), "message": message}
+    return {"type": str(type_), "status": state, "reason": str(reason), "message": message}

@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway_operator.crds.base import GROUP
 from gateway_operator.crds.conditions import Reason
+from gateway_operator.gateways import node_ports
 from gateway_operator.gateways.claims import CLUSTER, PROJECT, Claim, mapping
-from gateway_operator.gateways.naming import nginx_name, service_name
+from gateway_operator.gateways.naming import controller_value, nginx_name, service_name
 from gateway_operator.gateways.verdicts import Notice
 from gateway_operator.names import short_name
+from gateway_operator.releases.values import merge
 from gateway_operator.settings import GatewaySettings
 
 Values = dict[str, Any]
 ELECTION_LIMIT = 100
-CONTROLLER_LIMIT = 200
 _PASSED_ON = ("controller", "service", "deployment", "ingressClass", "values")
 
 
@@ -30,6 +30,8 @@ def gateway_values(
     """Return the values of the Gateway's release; `projects` are the namespaces that have a project gateway."""
     spec = mapping(gateway, "spec")
     values: Values = {key: spec[key] for key in _PASSED_ON if spec.get(key)}
+    if had := node_ports.values_of(node_ports.parse(node_ports.of(gateway) or "")[0]):
+        values["values"] = merge(had, values.get("values") or {})
     return {
         **values,
         "fullnameOverride": service_name(claim.name),
@@ -79,11 +81,6 @@ def overridden(values: Mapping[str, Any], locked: Mapping[str, Any]) -> tuple[No
         )
         for path in _replaced(values, locked)
     )
-
-
-def controller_value(claim: Claim) -> str:
-    """Return what the gateway's IngressClass names as its controller; no two gateways share one."""
-    return f"{GROUP}/{short_name(f'{claim.namespace}.{claim.name}', CONTROLLER_LIMIT)}"
 
 
 def _replaced(values: Mapping[str, Any], locked: Mapping[str, Any], before: str = "") -> list[str]:

@@ -7,11 +7,13 @@ through the same engine, and all that differs is here and in the modules beside.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gateway_operator.crds import traffic
 from gateway_operator.crds.base import GROUP
 from gateway_operator.crds.conditions import Reason
+from gateway_operator.gateways import node_ports
 from gateway_operator.gateways.claims import CLUSTER, Claim, claim_of, mapping
 from gateway_operator.gateways.restrictions import config_notices, config_refusal, is_native, nginx_config
 from gateway_operator.gateways.scopes import served_projects, verdict
@@ -23,16 +25,24 @@ from gateway_operator.releases.kinds import KINDS, LiveObjects, ReleasePlan, Tra
 from gateway_operator.releases.policies import Mirrors, PolicyKind, no_mirrors
 from gateway_operator.releases.values import merge
 from gateway_operator.settings import GatewaySettings
-from gateway_operator.traffic.gateways import Assignment
+from gateway_operator.traffic.gateways import Assignment, Quarantined
 
 Object = dict[str, Any]
 Splits = Callable[[str, str], Assignment | None]  # namespace and name of an Nginx
+Quarantines = Callable[[str, str], Quarantined | None]
 _SHOWN = 10
 OF_GATEWAY = f"{GROUP}/gateway"  # the annotation that charts/gateway puts on its Nginx
 
 
+def no_quarantines(_namespace: str, _name: str) -> Quarantined | None:
+    """Know nothing of what pods say."""
+    return None
+
+
 class GatewayKind:
     """The rules of Gateway."""
+
+    keeps_node_ports = True  # for the next one of its place, when it is deleted
 
     def plan(self, obj: Object, peers: Sequence[Object], settings: GatewaySettings, *, installed: bool) -> ReleasePlan:
         """Judge the Gateway among its peers and give its values."""
@@ -64,11 +74,12 @@ class NginxKind:
     """The rules of Nginx: the spec is the values document; image, config check and split config are ours.
 
     `splits` tells what the gateway of that namespace and name is told of policies, None while that isn't known yet.
-    Without it, whoever writes the Nginx decides.
+    Without it, whoever writes the Nginx decides. `quarantines` tells whom its pods leave out, None while none has told.
     """
 
-    def __init__(self, splits: Splits | None = None) -> None:
+    def __init__(self, splits: Splits | None = None, quarantines: Quarantines = no_quarantines) -> None:
         self._splits = splits
+        self._quarantines = quarantines
 
     def plan(self, obj: Object, peers: Sequence[Object], settings: GatewaySettings, *, installed: bool) -> ReleasePlan:
         """Take the spec, with the image of the settings on top."""
@@ -101,28 +112,34 @@ class NginxKind:
 
     def status(self, obj: Object, live: LiveObjects) -> dict[str, Any]:
         """Tell scope, addresses, ports and pods."""
-        return nginx_status(obj, live)
+        meta = obj["metadata"]
+        return nginx_status(obj, live, self._quarantines(meta["namespace"], meta["name"]))
 
 
-def register_kinds(splits: Splits | None = None, mirrors: Mirrors = no_mirrors) -> None:
+def register_kinds(
+    splits: Splits | None = None, mirrors: Mirrors = no_mirrors, quarantines: Quarantines = no_quarantines
+) -> None:
     """Make the rules known to the engine."""
     KINDS[traffic.GROUP, "ClusterTrafficPolicy"] = PolicyKind(mirrors)
     KINDS[GROUP, "Gateway"] = GatewayKind()
-    KINDS[GROUP, "Nginx"] = NginxKind(splits)
+    KINDS[GROUP, "Nginx"] = NginxKind(splits, quarantines)
 
 
 def _traffic(assigned: Assignment | None) -> tuple[Traffic, tuple[Notice, ...]]:
     """Return the values that hold a gateway's policies, and what to say of those that have no room in them."""
     if assigned is None:
         return Traffic(known=False), ()
-    values = {"controller": {"multiCluster": assigned.values}} if assigned.values else {}
     notices = []
     if left := assigned.left_out:
         more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
         names = ", ".join("/".join(key) for key in left[:_SHOWN])
         text = f"{len(left)} of the ClusterTrafficPolicies don't fit in, the newest are left out: {names}{more}"
         notices.append(Notice(Reason.POLICIES_LEFT_OUT, text))
-    return Traffic(values, assigned.digest), tuple(notices)
+    return Traffic(partial(_values, assigned), assigned.digest), tuple(notices)
+
+
+def _values(assigned: Assignment) -> Object:
+    return {"controller": {"multiCluster": assigned.values}} if assigned.config else {}
 
 
 def _without_splits(values: Object) -> tuple[Object, tuple[Notice, ...]]:
@@ -139,6 +156,10 @@ def _gateway_notices(obj: Object, claim: Claim, values: Mapping[str, Any]) -> tu
     own = mapping(obj, "spec", "values")
     image = mapping(values, "locked", "controller", "image")
     notices = [*_replaced_image(own, image), *overridden(_without_image(own), values["locked"])]
+    broken = node_ports.parse(node_ports.of(obj) or "")[1]
+    if broken:
+        text = f"the annotation {node_ports.ANNOTATION} names no node port with {', '.join(broken[:_SHOWN])}"
+        notices.append(Notice(Reason.FIELD_IGNORED, text))
     scope = mapping(obj, "spec", "controller", "scope")
     if claim.scope == CLUSTER and scope.get("namespace"):
         text = "spec.controller.scope.namespace has no effect while scope.enabled is false: all namespaces are served"

@@ -120,7 +120,7 @@ class _Runner(Command):  # type: ignore[misc]
             stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            process_group=0,
+            start_new_session=True,
             preexec_fn=_die_with(os.getpid()),
         )
         try:

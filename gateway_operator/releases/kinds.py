@@ -7,7 +7,7 @@ the spec is the values document.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,14 +20,20 @@ from gateway_operator.settings import GatewaySettings
 class Traffic:
     """Values that lie over a release's others and that other objects decide; `digest` names them, empty for none.
 
-    While they aren't `known`, as shortly after the start, a release that has some keeps what it has, and one whose
-    values they are the most of (`required`) isn't made.
+    `make` gives them: most passes need no more than their name, and they can be large. While they aren't `known`, as
+    shortly after the start, a release that has some keeps what it has, and one whose values they are the most of
+    (`required`) isn't made.
     """
 
-    values: dict[str, Any] = field(default_factory=dict)
+    make: Callable[[], dict[str, Any]] = dict
     digest: str = ""
     known: bool = True
     required: bool = False
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values, made anew."""
+        return self.make()
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class LiveObjects:
 class KindLogic(Protocol):
     """The special rules of one kind.
 
-    With an attribute `guest` that is true, the status is somebody else's: the engine only says what it did.
+    With an attribute `guest` that is true, the status is somebody else's: the engine only says what it did. An
+    attribute `unread` names the large fields, as ("spec", "x"), that needn't be held in memory.
     """
 
     def plan(
@@ -101,6 +108,11 @@ class PlainKind:
         """Nothing beyond what the engine writes."""
         del obj, live
         return {}
+
+
+def is_guest(logic: KindLogic) -> bool:
+    """Tell whether the status of a kind's objects is somebody else's."""
+    return bool(getattr(logic, "guest", False))
 
 
 KINDS: dict[tuple[str, str], KindLogic] = {}  # (group, kind) -> its rules; modules of special kinds register here

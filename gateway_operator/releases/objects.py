@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from gateway_operator.releases import names
@@ -70,6 +71,11 @@ class Manifest:
     digest: str
     ids: tuple[ObjectId, ...]
     packed: bytes
+
+    @cached_property
+    def kinds(self) -> frozenset[GroupVersionKind]:
+        """The kinds of its objects."""
+        return frozenset(GroupVersionKind(found.api_version, found.kind) for found in self.ids)
 
     def objects(self) -> list[dict[str, Any]]:
         """Unpack the objects."""

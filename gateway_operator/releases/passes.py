@@ -6,6 +6,7 @@ that did nothing says so at debug only, for most passes find nothing to do.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -87,6 +88,8 @@ class Passes:
             self._tell(key, reasons, done, time.monotonic() - began)
 
     def _tell(self, key: Key, reasons: tuple[str, ...], done: list[str], seconds: float) -> None:
+        if not done and not logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+            return
         say = _log.info if done else _log.debug
         shown = [*done[:_SHOWN], *([f"and {len(done) - _SHOWN} more"] if len(done) > _SHOWN else [])]
         say("pass", object=str(key), trigger=", ".join(reasons), did="; ".join(shown) or "nothing", s=round(seconds, 3))

@@ -6,18 +6,28 @@ Which mirrors there should be, the cluster half of the operator knows; what a po
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from gateway_operator.names import release_name, short_name
 from gateway_operator.releases.kinds import LiveObjects, ReleasePlan, Traffic
-from gateway_operator.releases.values import text_digest
 from gateway_operator.settings import GatewaySettings
 
 Object = dict[str, Any]
-Mirrors = Callable[[str, str], list[dict[str, Any]] | None]  # of the policy of that namespace and name
 
 
-def no_mirrors(_namespace: str, _name: str) -> list[dict[str, Any]] | None:
+class Mirrored(Protocol):
+    """The mirrors of a policy, by a name that is another one when any of them is."""
+
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+    def as_values(self) -> list[dict[str, Any]]: ...  # noqa: D102
+
+
+Mirrors = Callable[[str, str], Mirrored | None]  # of the policy of that namespace and name
+
+
+def no_mirrors(_namespace: str, _name: str) -> Mirrored | None:
     """Know nothing, as long as the cluster half is off: what there is stays."""
     return None
 
@@ -26,6 +36,7 @@ class PolicyKind:
     """The rules of ClusterTrafficPolicy. `mirrors` answers None while they aren't known."""
 
     guest = True
+    unread = (("spec", "rules"), ("status", "backends"))
 
     def __init__(self, mirrors: Mirrors = no_mirrors) -> None:
         self._mirrors = mirrors
@@ -38,8 +49,7 @@ class PolicyKind:
         if mirrors is None:
             traffic = Traffic(known=False, required=True)
         else:
-            values = {"mirrors": mirrors}
-            traffic = Traffic(values, text_digest(values))
+            traffic = Traffic(lambda: {"mirrors": mirrors.as_values()}, mirrors.digest)
         name = release_name(f"ctp-{meta['name']}")
         return ReleasePlan(name, {"policy": short_name(meta["name"])}, traffic=traffic)
 

@@ -6,6 +6,7 @@ A pass over an object at rest asks the API server nothing and runs no helm: ever
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 from gateway_operator.crds.conditions import condition_of
 from gateway_operator.errors import ApiError, Conflict, Unavailable
@@ -16,9 +17,10 @@ from gateway_operator.releases.claims import Claims, owner_of
 from gateway_operator.releases.deletion import Deletion
 from gateway_operator.releases.finalizer import add_finalizer, has_finalizer
 from gateway_operator.releases.helm_errors import HelmError
-from gateway_operator.releases.kinds import ReleasePlan
+from gateway_operator.releases.kinds import ReleasePlan, Traffic
 from gateway_operator.releases.objects import ObjectId
 from gateway_operator.releases.parents import Parents
+from gateway_operator.releases.port_memory import PortMemory
 from gateway_operator.releases.queue import Key, jittered
 from gateway_operator.releases.records import RecordError, ReleaseKey
 from gateway_operator.releases.recovery import Recovery
@@ -53,6 +55,8 @@ class Reconciler:
         self._deletion = Deletion(tools, claims, steps, self._recovery)
         self._repairs = Repairs(tools)
         self._reports = Reports(tools, claims)
+        self._port_memory = PortMemory(tools)
+        self._digests: dict[Key, dict[tuple[str, str], str]] = {}  # of all inputs, by the digests of their two parts
 
     def suspect(self, key: Key, found: ObjectId) -> None:
         """Note an object to compare in the next pass."""
@@ -99,8 +103,10 @@ class Reconciler:
         self._runs.forget(key)
         self._parents.forget(key)
         self._deletion.forget(key)
+        self._port_memory.forget(key)
         self._repairs.forget(key)
         self._reports.forget(key)
+        self._digests.pop(key, None)
 
     async def _rest(self, key: Key, row: Row, outcome: Outcome) -> None:
         """Only say how it is."""
@@ -113,6 +119,7 @@ class Reconciler:
         if not has_finalizer(obj):
             return None
         self._adopted(key, obj)
+        await self._port_memory.keep(key, obj)
         outcome.notices = requests.notices
         try:
             delay = await self._deletion.pursue(
@@ -134,6 +141,10 @@ class Reconciler:
 
     async def _bring(self, key: Key, row: Row, obj: Object, outcome: Outcome, requests: Requests) -> float | None:
         plan = self._plan(key, row, obj, outcome, requests)
+        if plan is not None and plan.refusal is None:
+            recalled = await self._port_memory.recall(key, row, obj, deployed=self._is_deployed(key))
+            if recalled is not obj:
+                obj, plan = recalled, self._plan(key, row, recalled, outcome, requests)
         if plan is None:
             return None
         release = self._claims.held(key)
@@ -177,6 +188,11 @@ class Reconciler:
         if _is_new(obj, "lastHandledReconcileAt", requests.reconcile_at):
             self._repairs.forget(key)  # so that everything is compared
             outcome.handled["lastHandledReconcileAt"] = requests.reconcile_at
+
+    def _is_deployed(self, key: Key) -> bool:
+        """Tell whether a release was ever deployed for an object, whatever its newest revision says."""
+        release = self._claims.held(key)
+        return release is not None and self._tools.index.deployed(release) is not None
 
     def _plan(self, key: Key, row: Row, obj: Object, outcome: Outcome, requests: Requests) -> ReleasePlan | None:
         held = self._claims.held(key)
@@ -224,9 +240,13 @@ class Reconciler:
             return False, None  # whoever knows them asks for the next pass
         hidden = self._tools.settings.suppress_override_values
         merged = build_values(plan.values, row.watch.overrides, suppress=hidden)
-        values = merge(merged.values, plan.traffic.values) if plan.traffic.values else merged.values
+        make = partial(_over, merged.values, plan.traffic)
         base = input_digest(chart_digest=row.watch.chart.digest, values=merged.values, release_name=release[1])
-        digest = input_digest(chart_digest=row.watch.chart.digest, values=values, release_name=release[1])
+        named = (base, plan.traffic.digest)
+        digest = base if not plan.traffic.digest else self._digests.get(key, {}).get(named)
+        if digest is None:
+            digest = input_digest(chart_digest=row.watch.chart.digest, values=make(), release_name=release[1])
+            self._digests[key] = {named: digest}
         if not has_finalizer(obj) and row.resource is not None:
             row.take("MODIFIED", await add_finalizer(self._tools.api, row.resource, obj))
         if requests.rollback_to is not None:
@@ -238,7 +258,7 @@ class Reconciler:
             obj=row.store.get((key.namespace, key.name), obj),
             release=release,
             wanted=Wanted(digest, owner_of(key), row.watch.chart.name, requests.rollback_to),
-            values=values,
+            make=make,
             requests=requests,
             tell=self._reports.teller(key, row, outcome),
             drifted=self._repairs.suspected(key),
@@ -253,6 +273,11 @@ class Reconciler:
             for message in merged.remarks:
                 self._tools.recorder.event(obj, type_="Warning", reason="ValueOverridden", message=message)
         return changed, delay
+
+
+def _over(values: Object, traffic: Traffic) -> Object:
+    """Lay the traffic's values over the others."""
+    return merge(values, traffic.values) if traffic.digest else values
 
 
 def _is_new(obj: Object, field: str, token: str) -> bool:

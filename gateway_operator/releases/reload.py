@@ -15,7 +15,7 @@ from pathlib import Path
 from prometheus_client import Counter, Gauge
 
 from gateway_operator.errors import ConfigError
-from gateway_operator.releases.chart import Snapshots, chart_files
+from gateway_operator.releases.chart import Snapshots, entries
 from gateway_operator.releases.watches import Watch, chart_paths, load_watches
 from gateway_operator.telemetry import get_logger
 
@@ -84,10 +84,10 @@ class WatchesFile:
 
 def _stamps(path: Path) -> Iterator[object]:
     """Yield what tells that a file, or any file of a folder, is another one."""
-    files = chart_files(path) if path.is_dir() else [("", path)]
-    for name, file in files:
+    for file in entries(path) if path.is_dir() else [path]:
+        name = os.fspath(file)
         try:
-            found = file.stat()
+            found = os.stat(name)  # noqa: PTH116 - a Path for each file costs more than all else here
         except OSError:
             yield name, None
         else:

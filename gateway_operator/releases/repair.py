@@ -14,6 +14,7 @@ from gateway_operator.releases.annotations import requests_of
 from gateway_operator.releases.drift import Checked, describe
 from gateway_operator.releases.drift_rules import DriftPolicy, Terms
 from gateway_operator.releases.fights import Fights
+from gateway_operator.releases.kinds import is_guest
 from gateway_operator.releases.objects import GroupVersionKind, Manifest, ObjectId
 from gateway_operator.releases.queue import Key, backoff, jittered
 from gateway_operator.releases.readiness import WORKLOADS, awaited
@@ -85,8 +86,8 @@ class Repairs:
         if deployed is None or manifest is None:
             return None
         outcome.deployed = Deployed(release[1], deployed.version, manifest.chart, deployed.digest)
-        await self._tools.dependents.ensure({GroupVersionKind(i.api_version, i.kind) for i in manifest.ids})
-        if changed:
+        await self._tools.dependents.ensure(manifest.kinds)
+        if changed and not is_guest(self._tools.logic(key.row)):  # a guest's status says nothing of them
             await self._tools.dependents.refresh(manifest.ids)
         delay = None
         if row.watch.watch_dependent_resources:
@@ -197,12 +198,14 @@ class Repairs:
 
     def _awaited(self, manifest: Manifest) -> list[str]:
         found = []
-        for i in manifest.ids:
-            kind = (i.api_version.rpartition("/")[0], i.kind)
-            watched = kind in self._tools.rows
-            if not watched and kind not in WORKLOADS:
+        groups = {kind: (kind.api_version.rpartition("/")[0], kind.kind) for kind in manifest.kinds}
+        told = {kind: group in self._tools.rows for kind, group in groups.items()}
+        wanted = {kind for kind, group in groups.items() if told[kind] or group in WORKLOADS}
+        for i in manifest.ids if wanted else ():
+            kind = GroupVersionKind(i.api_version, i.kind)
+            if kind not in wanted:
                 continue
-            live = self._tools.dependents.live(i)
+            watched, live = told[kind], self._tools.dependents.live(i)
             if reason := (awaited(live, watched=watched) if live else f"{i.kind} {i.name} is missing"):
                 found.append(reason)
         return found

@@ -9,7 +9,7 @@ from typing import Any
 from gateway_operator.errors import ApiError, NotFound
 from gateway_operator.releases import names
 from gateway_operator.releases.claims import Claims, owner_of
-from gateway_operator.releases.kinds import LiveObjects
+from gateway_operator.releases.kinds import LiveObjects, is_guest
 from gateway_operator.releases.queue import Key
 from gateway_operator.releases.records import ReleaseKey
 from gateway_operator.releases.rows import Object, Row
@@ -49,7 +49,9 @@ class Reports:
         outcome.deployed = Deployed(release[1], deployed.version, chart, deployed.digest)
 
     def add_extra(self, key: Key, row: Row, release: ReleaseKey | None, outcome: Outcome) -> None:
-        """Add what the kind's own rules say of the release's objects."""
+        """Add what the kind's own rules say of the release's objects; of a status that is somebody else's, nothing."""
+        if is_guest(self._tools.logic(key.row)):
+            return
         manifest = self._tools.manifests.cached(release) if release else None
         live = [self._tools.dependents.live(i) for i in manifest.ids] if manifest else []
         obj = row.store.get((key.namespace, key.name))
@@ -78,7 +80,7 @@ class Reports:
             return
         keep_others = row.watch.group not in names.OWN_GROUPS
         status = build_status(obj, outcome, now=datetime.now(UTC), keep_others=keep_others)
-        if getattr(self._tools.logic(key.row), "guest", False):
+        if is_guest(self._tools.logic(key.row)):
             status = as_guest(status)
         dropped = self._dropped.get(key, frozenset())
         if not differs(obj, {k: v for k, v in status.items() if k not in dropped}):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway_operator.gateways.verdicts import Notice
 from gateway_operator.kube import Resource
 from gateway_operator.releases import names
+from gateway_operator.releases.kinds import KINDS
 from gateway_operator.releases.watches import Watch
 
 Object = dict[str, Any]
@@ -86,7 +87,7 @@ class Row:
         """Take in what a stream, a list or an own write says."""
         obj.setdefault("apiVersion", self.watch.api_version)
         obj.setdefault("kind", self.watch.kind)
-        _slim(obj)
+        _slim(obj, getattr(KINDS.get(self.watch.key), "unread", ()))
         key = store_key(obj)
         previous = self.store.get(key)
         same = previous is not None and previous["metadata"].get("uid") == obj["metadata"].get("uid")
@@ -101,8 +102,14 @@ class Row:
         self._on_event(self, "MODIFIED" if same else "ADDED", obj, previous)
 
 
-def _slim(obj: Object) -> None:
-    """Keep of `managedFields` only what says which fields of the status are ours: they are most of an object."""
+def _slim(obj: Object, unread: Iterable[tuple[str, str]]) -> None:
+    """Keep of `managedFields` only what says which fields of the status are ours: they are most of an object.
+
+    `unread` are the fields, each with the one that it is in, that nobody here reads.
+    """
+    for part, name in unread:
+        if isinstance(inside := obj.get(part), dict):
+            inside.pop(name, None)
     meta = obj["metadata"]
     if fields := meta.get("managedFields"):
         meta["managedFields"] = [entry for entry in fields if entry.get("manager") == names.STATUS_MANAGER]

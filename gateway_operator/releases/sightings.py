@@ -31,8 +31,19 @@ def slim(obj: dict[str, Any]) -> dict[str, Any]:
     meta = obj["metadata"]
     annotations = meta.get("annotations") or {}
     kept = {key: meta[key] for key in _KEPT if key in meta}
-    kept["annotations"] = {key: annotations[key] for key in _READ if key in annotations}
+    kept["annotations"] = _same(tuple((key, annotations[key]) for key in _READ if key in annotations))
     return {"metadata": kept | {PROOF: proof_of(obj), MARK: _mark(meta)}}
+
+
+def service(obj: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a Service; one without an address and without pods of its own tells no status anything."""
+    spec = obj.get("spec") or {}
+    return slim(obj) if spec.get("clusterIP") == "None" and not spec.get("selector") else whole(obj)
+
+
+def is_slim(kept: dict[str, Any]) -> bool:
+    """Tell whether only metadata was kept."""
+    return kept.keys() == {"metadata"}
 
 
 def whole(obj: dict[str, Any]) -> dict[str, Any]:
@@ -53,6 +64,12 @@ def proof_of(obj: dict[str, Any]) -> bytes | None:
         return None
     trees = [[tree_of(e) for e in helm if (e.get("operation") == "Apply") is applied] for applied in (True, False)]
     return _one(zlib.compress(json.dumps(trees).encode(), 1))
+
+
+@lru_cache(maxsize=1024)
+def _same(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return the same annotations for all objects of a release. Never alter them."""
+    return dict(pairs)
 
 
 @lru_cache(maxsize=1024)

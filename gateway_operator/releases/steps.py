@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from gateway_operator.crds.conditions import timestamp
@@ -53,13 +53,18 @@ class Work:
     obj: Object
     release: ReleaseKey
     wanted: Wanted
-    values: dict[str, Any]
+    make: Callable[[], dict[str, Any]]  # gives the values
     requests: Requests
     tell: Tell
     drifted: bool = False
     forced: bool = False
     base: str = ""  # digest of the inputs without the traffic
     traffic: str = ""  # digest of the traffic
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """The values, made when a run needs them."""
+        return self.make()
 
     @property
     def inputs(self) -> str:

@@ -194,19 +194,23 @@ class Streams:
             row.heard_at = time.monotonic()
             loop.call_soon_threadsafe(row.take, event["type"], event["object"])
 
-        tasks = await kopf.spawn_tasks(
-            registry=registry,
-            settings=_settings(row.watch),
-            standalone=True,
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
+        spawning = asyncio.ensure_future(
+            kopf.spawn_tasks(
+                registry=registry,
+                settings=_settings(row.watch),
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+            )
         )
         try:
+            tasks = await asyncio.shield(spawning)
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
             raise RuntimeError("kopf's stream ended")
         finally:
+            tasks = await spawning  # cancelled half way, it would leave to nobody the tasks that it made
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

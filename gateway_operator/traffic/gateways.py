@@ -59,6 +59,14 @@ class Assignment:
         return self.config.digest if self.config else ""
 
 
+@dataclass(frozen=True)
+class Quarantined:
+    """How many Ingresses a gateway's nginx refuses, and the first of them: (namespace/name, why)."""
+
+    count: int = 0
+    named: tuple[tuple[str, str], ...] = ()
+
+
 def gateway_of(nginx: Mapping[str, Any]) -> Gateway:
     """Read an Nginx object, whose spec is the values document of its release."""
     meta, spec = nginx["metadata"], nginx.get("spec")

@@ -42,6 +42,8 @@ class Action(enum.Enum):
     PATCH_GATEWAY = "patch a gateway"
     DELETE_GATEWAY = "delete a gateway"
     UPGRADE_GATEWAY = "upgrade a gateway"
+    VIEW_CLASSES = "view ingress classes"
+    VIEW_PROVIDERS = "view the catalogue of providers"
     VIEW_HISTORY = "view a gateway's history"
     ROLLBACK_GATEWAY = "roll a gateway back"
     VIEW_PODS = "view a gateway's pods"
@@ -60,6 +62,8 @@ RIGHTS: dict[Action, Right] = {
     Action.PATCH_GATEWAY: Right(GROUP, "gateways", "", "patch", "project"),
     Action.DELETE_GATEWAY: Right(GROUP, "gateways", "", "delete", "project"),
     Action.UPGRADE_GATEWAY: Right(GROUP, "gateways", "", "create", "project"),
+    Action.VIEW_CLASSES: Right(GROUP, "gateways", "", "get", "project"),
+    Action.VIEW_PROVIDERS: Right(GROUP, "gateways", "", "get", "listed"),
     Action.VIEW_HISTORY: Right(GROUP, "gateways", "history", "get", "project"),
     Action.ROLLBACK_GATEWAY: Right(GROUP, "gateways", "", "update", "project"),
     Action.VIEW_PODS: Right(GROUP, "gateways", "pods", "get", "project"),

@@ -9,10 +9,10 @@ from gateway_operator import __version__
 from gateway_operator.web.docs import describe
 from gateway_operator.web.middleware import Around
 from gateway_operator.web.problems import add_handlers
-from gateway_operator.web.routes import gateways, health, logs, metrics, pods
+from gateway_operator.web.routes import choices, gateways, health, logs, metrics, pods
 from gateway_operator.web.services import Services
 
-ROUTERS = (gateways.router, pods.router, logs.router, metrics.router, health.router)
+ROUTERS = (gateways.router, choices.router, pods.router, logs.router, metrics.router, health.router)
 
 
 def build_app(services: Services) -> FastAPI:

@@ -1,20 +1,23 @@
 """Creates, changes and deletes Gateways by the operator's own rules (`gateways/scopes.py`), safely under races.
 
-The rules are asked with a fresh list, before the write and after it: of two writers at once one gives way, the one
-that the reconciler would refuse. A list that fails refuses the write; it never counts as "there is no other gateway".
+The rules are asked with a fresh list before the write, and with the list of the write's own moment after it: of several
+writers at once the first one stays and the others give way. A list that fails refuses the write; it never counts as
+"there is no other gateway", and after the write it is asked for again, then the client is told what was left there.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway_operator.crds.conditions import Reason
-from gateway_operator.errors import AlreadyExists, Conflict, NotFound
+from gateway_operator.errors import AlreadyExists, ApiError, Conflict, NotFound
 from gateway_operator.gateways.claims import claim_of, mapping
 from gateway_operator.gateways.restrictions import tenant_refusal
-from gateway_operator.gateways.scopes import verdict
+from gateway_operator.gateways.scopes import newcomer_verdict, verdict
 from gateway_operator.gateways.verdicts import Refusal
 from gateway_operator.kube import Api
 from gateway_operator.telemetry import get_logger
@@ -30,7 +33,7 @@ log = get_logger(__name__)
 Object = dict[str, Any]
 DRY_RUNS = ("All", "plan")
 _TRIES = 5
-_LATER = "9999-12-31T23:59:59Z"  # a Gateway that isn't written yet is the youngest
+_PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds between looks at an API server that is away
 _CONFLICTS = frozenset({
     Reason.CLUSTER_GATEWAY_EXISTS, Reason.PROJECT_GATEWAY_EXISTS, Reason.INGRESS_CLASS_TAKEN, Reason.DEFAULT_CLASS_TAKEN
 })  # fmt: skip
@@ -54,14 +57,13 @@ class Changes:
         if namespace != CLUSTER_URL_NAMESPACE:
             wanted = manifest.owned(wanted, await self.gateways.project(namespace))
         peers = await self._peers()
-        young = {**wanted, "metadata": {**wanted["metadata"], "creationTimestamp": _LATER}}
         if not any(_key(peer) == _key(wanted) for peer in peers):
-            self._refuse(verdict(young, [*peers, young], self.gateways.settings, installed=False))
+            self._refuse(newcomer_verdict(wanted, peers, self.gateways.settings))
         await self._hold_in(subject, wanted, None)
         made = await self._send("POST", wanted, dry_run)
         if dry_run:
             return await self._outcome(made, peers, dry_run)
-        await self._give_way(made)
+        await self._settle(made)
         await self.gateways.caught_up(made)
         return views.full(made)
 
@@ -126,20 +128,39 @@ class Changes:
         if (current is None or not same) and not await self.access.may(subject, MANAGE_CLUSTER):
             self._refuse(tenant_refusal(wanted))
 
+    async def _settle(self, made: Object) -> None:
+        """Let a new Gateway give way, whatever patience that takes. Raises Problem 409; 503: it is there, unjudged."""
+        for seconds in (*_PAUSES, None):
+            try:
+                return await self._give_way(made)
+            except ApiError as error:
+                log.warning("can't see whether a new gateway may stay", error=str(error))
+                if seconds is None:
+                    name, namespace = _place(made)
+                    text = (
+                        f"the gateway {namespace}/{name} was created, and whether others hold what it claims can't be "
+                        "seen now: look at it again or delete it; the operator refuses it if it came second"
+                    )
+                    shown = views.full(made)
+                    raise Problem(503, "Unsettled", text, down="kubernetes", created=shown) from error
+                await asyncio.sleep(seconds)
+        return None
+
     async def _give_way(self, made: Object) -> None:
-        """Take a new Gateway back that lost a race: the reconciler would refuse it. Raises Problem 409."""
-        peers = await self._peers()
-        now = next((peer for peer in peers if peer["metadata"]["uid"] == made["metadata"]["uid"]), None)
-        found = verdict(now, peers, self.gateways.settings, installed=claim_of(now).installed) if now else None
-        if now is None or found is None or claim_of(now).installed:
+        """Take a new Gateway back that came second. Raises Problem 409.
+
+        The order is that of the API server's revisions: timestamps have whole seconds, so of two that are made in one
+        each could take itself for the first.
+        """
+        before = [peer for peer in await self._peers(made["metadata"]["resourceVersion"]) if _key(peer) != _key(made)]
+        found = newcomer_verdict(made, before, self.gateways.settings)
+        if found is None:
             return
         log.info("a gateway gave way to another", gateway=made["metadata"]["name"], reason=found.reason)
         name, namespace = _place(made)
-        try:
+        with contextlib.suppress(NotFound, Conflict):  # it is gone, or another one has its name by now
             resource = await self.gateways.resource()
             await self._api.delete(resource, name, namespace, uid=made["metadata"]["uid"])
-        except NotFound:
-            pass
         self._refuse(found)
 
     async def _outcome(self, made: Object, peers: list[Object], dry_run: str) -> Object:
@@ -162,9 +183,9 @@ class Changes:
             raise Problem(409, "OtherObject", "another Gateway took this one's name just now; look again")
         return found
 
-    async def _peers(self) -> list[Object]:
-        """Return all Gateways, as the API server has them now. Raises ApiError."""
-        return (await self._api.list(await self.gateways.resource())).items
+    async def _peers(self, revision: str = "") -> list[Object]:
+        """Return all Gateways, as the API server has them now, or had them at a revision. Raises ApiError."""
+        return (await self._api.list(await self.gateways.resource(), revision=revision)).items
 
     def _refuse(self, refusal: Refusal | None) -> None:
         if refusal is not None:

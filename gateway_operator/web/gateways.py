@@ -6,8 +6,9 @@ An answer is never guessed: before the first complete list everything that depen
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -112,17 +113,12 @@ class Gateways:
 
     async def project_since(self, namespace: str) -> datetime:
         """Return when a project was created. Raises Problem 404 or 503, ApiError."""
-        project = await self._projects.get(namespace, lambda: self._project(namespace))
-        if project is None:
-            raise Problem(404, "NoProject", f'there is no project "{namespace}"')
+        project = _existing(await self._projects.get(namespace, lambda: self._project(namespace)), namespace)
         return datetime.fromisoformat(project["metadata"]["creationTimestamp"])
 
     async def project(self, namespace: str) -> Object:
         """Return a project as it is now, not from the cache. Raises Problem 404, ApiError."""
-        found = await self._project(namespace)
-        if found is None:
-            raise Problem(404, "NoProject", f'there is no project "{namespace}"')
-        return found
+        return _existing(await self._project(namespace), namespace)
 
     def _view(self, namespace: str, name: str) -> tuple[Entry, bool]:
         """Return the gateway that a project looks at, and whether it is its own."""
@@ -151,6 +147,18 @@ class Gateways:
                 return
             await asyncio.sleep(_WAIT_SECONDS)
 
+    async def until_gone(self, entry: Entry, seconds: float) -> Entry | None:
+        """Wait until a gateway is gone, and return it as it is if it isn't by then."""
+        key, end = key_of(entry.obj), time.monotonic() + seconds
+        with self.follow() as changes:
+            while (now := self._entries.get(key)) is not None and now.claim.uid == entry.claim.uid:
+                if (left := end - time.monotonic()) <= 0:
+                    return now
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await changes.get()
+        return None
+
     @contextmanager
     def follow(self) -> Iterator[asyncio.Queue[Change | None]]:
         """Give the changes from now on, for as long as the block; None: too many were missed, begin again."""
@@ -174,6 +182,12 @@ class Gateways:
                 queue.put_nowait(None)
             else:
                 queue.put_nowait((type_, entry))
+
+
+def _existing(project: Object | None, namespace: str) -> Object:
+    if project is None:
+        raise Problem(404, "NoProject", f'there is no project "{namespace}"')
+    return project
 
 
 def _reached(have: str, wanted: str) -> bool:

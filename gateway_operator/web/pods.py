@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway_operator.gateways.claims import mapping
+from gateway_operator.gateways.naming import service_name
 from gateway_operator.kube import Api, ByteStream
 from gateway_operator.web.entries import Entry
 from gateway_operator.web.listing import bad_parameter
@@ -84,13 +85,18 @@ _FIELDS: dict[str, Callable[[Object, str], bool]] = {
 }
 
 
-def pick(pods: list[Object], params: Mapping[str, str]) -> dict[str, Any]:
-    """Filter, sort and cut a list of pods as a client asks. Raises Problem 422."""
-    known = (*_FIELDS, "page", "limit", "sortBy", "ascending")
+def pick(pods: list[Object], params: Mapping[str, str], gateway: str) -> dict[str, Any]:
+    """Filter, sort and cut the list of a gateway's pods as a client asks. Raises Problem 422.
+
+    `serviceName` gives all of them for a Service of the gateway's own, which selects them all, and none for others.
+    """
+    known = (*_FIELDS, "serviceName", "page", "limit", "sortBy", "ascending")
     for name in params:
         if name not in known:
             raise Problem(422, "UnknownParameter", f"there is no parameter {name!r}; there are {', '.join(known)}")
     found = [pod for pod in pods if all(test(pod, params[name]) for name, test in _FIELDS.items() if params.get(name))]
+    if params.get("serviceName") not in {None, "", *services_of(gateway)}:
+        found = []
     if params.get("sortBy") != "name":
         found.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
     if params.get("ascending", "").lower() not in {"true", "1"}:
@@ -98,6 +104,11 @@ def pick(pods: list[Object], params: Mapping[str, str]) -> dict[str, Any]:
     page, limit = _number(params, "page", 1), _number(params, "limit", -1)
     cut = found if limit < 0 else found[(page - 1) * limit : page * limit]
     return {"items": cut, "totalItems": len(found)}
+
+
+def services_of(gateway: str) -> tuple[str, str]:
+    """Return the names of the Services whose pods are a gateway's: that of its traffic and that of its metrics."""
+    return service_name(gateway), f"{service_name(gateway)}-metrics"
 
 
 def _number(params: Mapping[str, str], name: str, default: int) -> int:

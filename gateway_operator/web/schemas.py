@@ -66,6 +66,14 @@ class Message(Shape):
     message: str = Field(examples=["success"])
 
 
+class Leaving(Shape):
+    """A gateway that is being deleted and not gone yet; `waitingFor` is what the operator says of it."""
+
+    message: str = Field(examples=["deleting"])
+    waitingFor: str = Field(examples=["Waiting until all resources are deleted: Nginx x-ingress"])  # noqa: N815
+    gateway: dict[str, Any]
+
+
 class Revision(Shape):
     """One revision of a release."""
 

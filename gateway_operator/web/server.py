@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway_operator.errors import ConfigError
 
@@ -18,8 +18,13 @@ _GRACE_SECONDS = 5
 _HEAD_BYTES = 65_536
 
 
-class PeerProtocol(H11Protocol):
-    """Tells the app of the certificate that the handshake verified, as `request.state.peer_certificate` (DER)."""
+class PeerProtocol(HttpToolsProtocol):
+    """Tells the app of the certificate that the handshake verified, as `request.state.peer_certificate` (DER).
+
+    The parser holds a head of any size, so bytes are counted until they make a whole head or a part of a body.
+    """
+
+    _held = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to serve a connection."""
@@ -28,6 +33,28 @@ class PeerProtocol(H11Protocol):
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         if certificate:
             self.app_state = {**self.app_state, "peer_certificate": certificate}
+
+    def data_received(self, data: bytes) -> None:
+        """Take what a client sent; too large a head, or trailer, ends the connection with 400."""
+        self._held += len(data)
+        super().data_received(data)
+        if self._held > _HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
+
+    def on_headers_complete(self) -> None:
+        """Take a whole head."""
+        self._held = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._held = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self._held = 0
+        super().on_message_complete()
 
 
 class Server(uvicorn.Server):
@@ -60,7 +87,6 @@ def make_server(app: FastAPI, address: tuple[str | None, int], context: ssl.SSLC
             proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_GRACE_SECONDS,
-            h11_max_incomplete_event_size=_HEAD_BYTES,
             **options,
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -16,6 +16,7 @@ from gateway_operator.web.gateways import Gateways
 from gateway_operator.web.limits import Limits
 from gateway_operator.web.listing import bad_parameter
 from gateway_operator.web.pods import Pods
+from gateway_operator.web.providers import Providers
 from gateway_operator.web.releases import Releases
 
 Probe = Callable[[], Awaitable[str | None]]
@@ -36,6 +37,7 @@ class Services:
     logs: Any = None
     metrics: Any = None
     probes: tuple[tuple[str, Probe], ...] = ()
+    providers: Providers = field(default_factory=lambda: Providers(None))
 
     @property
     def changes(self) -> Changes:

@@ -17,6 +17,7 @@ Object = dict[str, Any]
 CREATOR = "kubesphere.io/creator"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _PUBLIC_META = ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
+_LEAVING = frozenset({("ReleaseFailed", "True"), ("Deployed", "False"), ("Ready", "False")})
 _PUBLIC_STATUS = (
     "scope", "ingressClass", "addresses", "address", "ports", "replicas", "readyReplicas", "loadBalancer", "service",
 )  # fmt: skip
@@ -50,6 +51,14 @@ def public(gateway: Mapping[str, Any]) -> Object:
         },
         "status": {**{key: status[key] for key in _PUBLIC_STATUS if key in status}, "conditions": ready},
     }
+
+
+def waiting_for(gateway: Mapping[str, Any]) -> str:
+    """Return what the operator says of a gateway that is being deleted."""
+    conditions = {one.get("type"): one for one in mapping(gateway, "status").get("conditions") or ()}
+    leaving = [conditions.get(name, {}) for name in ("ReleaseFailed", "Deployed", "Ready")]
+    said = [str(one["message"]) for one in leaving if one.get("message") and (one["type"], one["status"]) in _LEAVING]
+    return said[0] if said else "the operator has not said anything yet"
 
 
 def dump(shown: Any) -> bytes:

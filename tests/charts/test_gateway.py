@@ -225,3 +225,20 @@ def test_the_chart_works_without_the_operator(each_helm):
 def test_unknown_values_are_refused(helm):
     """A typing mistake is told by helm."""
     assert "sevrice" in helm.refusal("gateway", {"sevrice": {}})
+
+
+def test_kk5660_off_by_replicas_leaves_the_service(helm):
+    """R16: with no replicas only the number of pods differs, so that the Service keeps its ports and its address."""
+    spec = {"service": {"type": "NodePort"}, "controller": {"scope": {"enabled": True, "namespace": "team"}}}
+    on = through(helm, gateway("g", WORKING, {**spec, "deployment": {"replicas": 2}}))[1]
+    off = through(helm, gateway("g", WORKING, {**spec, "deployment": {"replicas": 0}}))[1]
+    assert (on.one("Deployment")["spec"]["replicas"], off.one("Deployment")["spec"]["replicas"]) == (2, 0)
+    assert off.one("Service", "g") == on.one("Service", "g")
+
+
+def test_node_ports_of_the_annotation_reach_the_service(helm):
+    """The ports that a gateway had are asked for again, those of tcp services as well."""
+    obj = gateway("g", WORKING, {"service": {"type": "NodePort"}, "controller": {"tcp": {"9000": "a/b:1"}}})
+    obj["metadata"]["annotations"] = {"gateway.kubesphere.io/node-ports": "http=30080,tcp/9000=31000"}
+    ports = through(helm, obj)[1].one("Service", "g")["spec"]["ports"]
+    assert {port["port"]: port.get("nodePort") for port in ports} == {80: 30080, 443: None, 9000: 31000}

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from gateway_operator.settings_api import load_api_settings
+from gateway_operator.web.providers import read
 
 ON = {"api": {"enabled": True, "tls": {"secretName": "api-tls"}}}
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
@@ -36,6 +37,7 @@ def test_its_rights(helm):
         ("authentication.k8s.io", "tokenreviews", "create"),
         ("authorization.k8s.io", "subjectaccessreviews", "create"),
         ("", "namespaces", "get"),
+        ("networking.k8s.io", "ingressclasses", "list"),
         *(("gateway.kubesphere.io", "gateways", v) for v in VERBS),
     }
     role = found.one("Role", f"{NAME}-gateways")
@@ -75,6 +77,18 @@ def test_its_settings_can_be_read(helm, tmp_path, config):
     assert settings.gateway.namespace == "kubesphere-controls-system"
     assert settings.log_json
     assert yaml.safe_load(own.read_text()).get("api", {}) == config.get("api", {})
+
+
+def test_con3139_con3098_kk1021_kk4101_con2169_no_vendor_is_preferred(helm):
+    """R18: the catalogue is data: the chart's has no broken entry, and an administrator's list replaces it."""
+    own = read(helm.render("gateway-operator", ON).one("ConfigMap", f"{NAME}-providers")["data"]["providers.yaml"])
+    assert not own.leftOut
+    assert {"node-port", "metallb", "aws-nlb", "azure", "gke", "alibaba-clb"} <= {one.name for one in own.items}
+    mine = [{"name": "ours", "title": "Ours", "annotations": [{"key": "lb.example.com/pool"}]}]
+    for chosen, names in ((mine, ["ours"]), ([], [])):
+        found = helm.render("gateway-operator", {"api": {**ON["api"], "providers": chosen}})
+        text = found.one("ConfigMap", f"{NAME}-providers")["data"]["providers.yaml"]
+        assert [one.name for one in read(text).items] == names
 
 
 def test_its_pod(helm):

@@ -165,6 +165,13 @@ WEBHOOK: dict[str, Any] = {"admissionWebhooks": {"enabled": True}}
 ADMISSION = "gw-ingress-nginx-admission"
 
 
+def test_kk6238_kk6240_nothing_stands_before_ingresses_by_itself(helm):
+    """R19: unless somebody asks for a webhook, no chart puts anything of ours between people and their Ingresses."""
+    for chart in ("gateway-operator", "ingress-nginx", "gateway", "cluster-traffic-policy"):
+        kinds = helm.render(chart).kinds()
+        assert not {kind for kind in kinds if "Admission" in kind or "Webhook" in kind}, chart
+
+
 def test_the_webhook_of_the_upstream_image(render):
     """Upstream's names, path and flags; its certificate comes from a Secret or from cert-manager, never from a Job."""
     rendered = render(controller(**WEBHOOK, **UPSTREAM))

@@ -35,6 +35,7 @@ from gateway_operator.ingress.render import static
 from gateway_operator.ingress.render.common import Rendered
 from gateway_operator.ingress.snapshot import Snapshot
 from gateway_operator.ingress.supervised import GenerationRefused, Supervised
+from lab.control import free_ports
 
 FAKE = self_signed()
 RENDERERS = ("static", "dynamic")
@@ -42,10 +43,8 @@ LUA = Path(static.__file__).parents[1] / "lua"
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, nor will while this process lives unless it is told to."""
+    return free_ports(1)[0]
 
 
 def renderer_of(name: str) -> Any:
@@ -60,7 +59,9 @@ class Backend:
         self.name = name
         self.port = 0
         self.tls = tls
+        self.status = 200  # of answers to requests that ask for no other
         self.seen: list[web.Request] = []
+        self.let_go = asyncio.Event()  # set: requests with `hold` in their query are answered
 
     async def start(self) -> None:
         """Listen on a free port of all addresses."""
@@ -79,11 +80,13 @@ class Backend:
         await asyncio.sleep(0.01)
 
     async def _echo(self, request: web.Request) -> web.Response:
-        """Tell what came; the query may ask for a `status`, a `wait` in seconds, and headers (`h.<name>`)."""
+        """Tell what came; the query may ask for a `status`, a `wait` in seconds, to `hold` it, headers (`h.<name>`)."""
         body = await request.read()
         self.seen.append(request)
         if "wait" in request.query:
             await asyncio.sleep(float(request.query["wait"]))
+        if "hold" in request.query:
+            await self.let_go.wait()
         headers = [(key[2:], value) for key, value in request.query.items() if key.startswith("h.")]
         peer = request.transport.get_extra_info("ssl_object") if request.transport else None
         told = {
@@ -94,10 +97,11 @@ class Backend:
             "size": len(body),
             "version": f"{request.version.major}.{request.version.minor}",
             "client": peer.getpeercert() if peer else None,
+            "peer": request.transport.get_extra_info("peername")[1] if request.transport else None,
             "pad": "x" * int(request.query.get("pad", 0)),
         }
         text = json.dumps(told)
-        status = int(request.query.get("status", 200))
+        status = int(request.query.get("status", self.status))
         return web.Response(text=text, status=status, content_type="application/json", headers=CIMultiDict(headers))
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -309,6 +313,19 @@ def basic(user: str, password: str) -> dict[str, str]:
 def ports(backends: Mapping[str, Backend]) -> dict[str, int]:
     """The services that `world` wants: each backend is one, by its name."""
     return {name: backend.port for name, backend in backends.items()}
+
+
+async def exchange(port: int, sent: bytes) -> bytes:
+    """Send bytes and read what comes until the other side closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(60):
+            return await reader.read()
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def eventually(check: Any, seconds: float = 60.0) -> Any:

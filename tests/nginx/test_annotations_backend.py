@@ -91,7 +91,7 @@ def http2(nginx_binary: Path, tmp_path: Path, authority: trustme.CA) -> Iterator
     process = subprocess.Popen([nginx_binary, "-p", tmp_path, "-c", conf], stderr=subprocess.DEVNULL)
     yield plain, secure
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 async def test_grpc(served: Gateway, backends: dict[str, Backend], http2: tuple[int, int]) -> None:
@@ -108,13 +108,16 @@ async def test_grpc(served: Gateway, backends: dict[str, Backend], http2: tuple[
     )
 
     async def up() -> bool:
-        return bool((await served.get("x.test", method="POST", data=b"x")).status == 200)
+        return bool((await served.get("x.test")).status == 200)
 
     await eventually(up)
     assert await (await served.get("x.test", "/pkg.Svc/Call")).text() == "HTTP/2.0  x.test /pkg.Svc/Call"
     assert await (await served.get("y.test", "/c")).text() == "HTTP/2.0 on y.test /c"
     assert (await served.get("x.test", method="POST", data=b"x" * 2000)).status == 413
     assert json.loads(await (await served.get("z.test", "/missing")).text())["backend"] == "b"
+    # the last one: this backend answers before it has read a body, and then resets the stream, which may hit who
+    # has the connection next
+    assert (await served.get("x.test", method="POST", data=b"x")).status == 200
 
 
 async def test_error_pages(served: Gateway, backends: dict[str, Backend]) -> None:
@@ -252,3 +255,32 @@ async def test_which_failures_go_to_the_next(served: Gateway, backends: dict[str
     assert await asked("x.test") == 2
     assert await asked("x.test", method="POST", data=b"x") == 1
     assert await asked("y.test") == 1
+
+
+async def test_what_somebody_received_is_not_sent_again(served: Gateway) -> None:
+    """A connection that ends, or says nothing for too long, after a POST has arrived: one error, no second POST."""
+    received: list[str] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        received.append(head.split()[0])
+        if "/slow" in head:
+            await asyncio.sleep(2)
+        writer.close()
+
+    servers = [await asyncio.start_server(take, "127.0.0.1", 0) for _ in range(3)]
+    numbers = [server.sockets[0].getsockname()[1] for server in servers]
+    here = ("/", "Prefix", "all")
+    await served.serve(world(site("x.test", {"proxy-read-timeout": "1"}, here), services={"all": numbers}))
+    for method, path, status, times in (
+        ("POST", "/", 502, 1),
+        ("PATCH", "/slow", 504, 1),
+        ("GET", "/", 502, 3),
+        ("PUT", "/slow", 504, 3),
+    ):
+        received.clear()
+        assert (await served.get("x.test", path, method=method)).status == status
+        assert received == [method] * times
+    await asyncio.sleep(2)
+    for server in servers:
+        server.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+
 import pytest
 
 from tests.nginx.harness import Backend, Gateway, ports
@@ -154,3 +157,43 @@ async def test_annotations_stay_with_their_ingress(served: Gateway, backends: di
     assert (await served.told("x.test", "/mine"))["headers"]["Host"] == "v.test"
     for _ in range(15):
         assert (await served.told("x.test", "/theirs"))["headers"]["Host"] == "x.test"
+
+
+AES_128, AES_256 = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"
+
+
+def chosen(served: Gateway, name: str, *offered: str) -> str:
+    """The cipher of a TLS 1.2 connection whose client offers these in their order; "" where none is shared."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(":".join(offered))
+    with socket.create_connection(("127.0.0.1", served.https)) as raw:
+        try:
+            with context.wrap_socket(raw, server_hostname=name) as tls:
+                return str((tls.cipher() or ("",))[0])
+        except ssl.SSLError:
+            return ""
+
+
+async def test_ciphers_of_a_host(served: Gateway, backends: dict[str, Backend]) -> None:
+    """A host may have its own ciphers, or let clients choose; other hosts keep the gateway's, TLS 1.3 its own."""
+    await served.serve(
+        world(
+            site("x.test"),
+            site("strong.test", {"ssl-ciphers": AES_256}),
+            site("polite.test", {"ssl-prefer-server-ciphers": "false"}),
+            site("strict.test", {"ssl-prefer-server-ciphers": "true", "ssl-ciphers": f"{AES_256}:{AES_128}"}),
+            site("wrong.test", {"ssl-ciphers": "ALL:@SECLEVEL=0"}),
+            services=ports(backends),
+        )
+    )
+    both = AES_256, AES_128
+    usual = chosen(served, "x.test", *both)
+    assert usual == chosen(served, "x.test", *reversed(both)) == AES_128
+    assert [chosen(served, "strong.test", item) for item in both] == [AES_256, ""]
+    assert [chosen(served, "polite.test", *order) for order in (both, both[::-1])] == [AES_256, AES_128]
+    assert [chosen(served, "strict.test", *order) for order in (both, both[::-1])] == [AES_256, AES_256]
+    assert chosen(served, "wrong.test", *both) == usual
+    assert (await served.get_tls("strong.test")).status == 200

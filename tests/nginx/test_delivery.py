@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,31 @@ async def test_nginx_comes_back_with_the_snapshot(gateway: Gateway, backends: di
     assert (status.version, status.digest) == (gateway.delivery.version, gateway.delivery.digest)
     gateway.delivery.doubt()
     assert not await gateway.delivery.bring(gateway.delivery.data)
+
+
+async def test_others_may_use_nothing(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """Sockets and files are for user and group alone, after the first start, a reload, and the start after a crash."""
+
+    def open_to_others() -> dict[str, str]:
+        found = [gateway.folder / name for name in (SOCKET, SNAPSHOT, "supervisor.sock")]
+        found += [path for folder in gateway.folder.glob("gen-*") for path in (folder, *folder.rglob("*"))]
+        assert len(found) > 10
+        modes = {str(path.relative_to(gateway.folder)): path.lstat().st_mode for path in found}
+        return {name: stat.filemode(mode) for name, mode in modes.items() if stat.S_IMODE(mode) & 0o007}
+
+    async def is_closed() -> bool:
+        return (gateway.folder / SOCKET).exists() and open_to_others() == {}
+
+    for service in ("a", "b"):
+        await gateway.take(rendered(gateway, backends, x=service), {})
+        await gateway.delivery.save()
+        assert open_to_others() == {}
+    socket = (gateway.folder / SOCKET).stat().st_mode
+    assert (stat.S_ISSOCK(socket), stat.S_IMODE(socket)) == (True, 0o660)
+    os.kill(gateway.master, signal.SIGKILL)
+    await eventually(lambda: _restarts(gateway, 1))
+    await eventually(is_closed)
+    assert (await gateway.delivery.status()).keys == len(gateway.delivery.data)
 
 
 async def _restarts(gateway: Gateway, number: int) -> bool:

@@ -10,6 +10,9 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import trustme
 
 from gateway_operator.ingress.applied import Applied
 from gateway_operator.ingress.children import child_pids
+from lab.debian import require
 from tests.nginx.conftest import running
 from tests.nginx.controlled import controlled
 from tests.nginx.harness import Backend, Gateway, eventually
@@ -142,17 +146,67 @@ async def test_a_lost_secret_costs_its_certificate_only(
         assert set(seen) == {"a"}
 
 
-async def test_a_clock_that_jumps(
-    gateway: Gateway, backends: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Waits and distances are of the monotonic clock: a day forth or back delays and loses nothing."""
-    real = time.time
-    async with controlled(gateway, objects(backends, x="a")) as run, traffic(gateway) as seen:
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The wall clock of nginx and of the controller; it stands still for nobody, and the monotonic one goes on."""
+    return Clock(tmp_path, monkeypatch)
+
+
+class Clock:
+    """Moves the wall clock: nginx's by libfaketime, the controller's, which runs in the test, by a patch.
+
+    libfaketime breaks Python's `time.sleep` once it leaves the monotonic clock alone, so only nginx is run with it.
+    """
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        require({"faketime": "faketime"})
+        self._library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+        self._folder, self._patch, self._real = folder, monkeypatch, time.time
+        self._offset = folder / "offset"
+        self._offset.write_text("+0")
+
+    def nginx(self, binary: Path) -> Path:
+        """Return an nginx that lives by this clock."""
+        env = {"LD_PRELOAD": self._library, "FAKETIME_TIMESTAMP_FILE": self._offset}
+        env |= {"FAKETIME_NO_CACHE": 1, "FAKETIME_DONT_FAKE_MONOTONIC": 1}
+        wrapper = self._folder / "nginx"
+        words = " ".join(f"{name}={value}" for name, value in env.items())
+        kept = "user root root; env FAKETIME_TIMESTAMP_FILE;"  # workers have no other variables
+        wrapper.write_text(f'#!/bin/sh\nexec env {words} {binary} "$@" -g "{kept}"\n')
+        wrapper.chmod(0o755)
+        return wrapper
+
+    def jump(self, hours: int) -> None:
+        """Set it so many hours from now."""
+        aside = self._folder / "offset.new"
+        aside.write_text(f"{hours:+d}h")
+        aside.replace(self._offset)
+        self._patch.setattr(time, "time", lambda: self._real() + hours * 3600)
+
+
+async def tells(gateway: Gateway, hours: int) -> bool:
+    """Whether nginx takes the time to be so many hours from now."""
+    there = parsedate_to_datetime((await gateway.get("x.test")).headers["Date"])
+    return round((there - datetime.now(UTC)) / timedelta(hours=1)) == hours
+
+
+@pytest.fixture
+def clocked(nginx_binary: Path, renderer: str, clock: Clock) -> Iterator[Gateway]:
+    """A gateway whose nginx lives by the test's clock, once for each renderer."""
+    with running(clock.nginx(nginx_binary), renderer) as found:
+        yield found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the wrapper sets the user of workers")
+async def test_a_clock_that_jumps(clocked: Gateway, clock: Clock, backends: dict[str, Backend]) -> None:
+    """A day forth, a day back and home again: nginx and controller delay and lose nothing."""
+    async with controlled(clocked, objects(backends, x="a")) as run, traffic(clocked) as seen:
         await run.controller.state.after(Applied().token, 60)
         await flows(seen, "a")
         seen.clear()
-        for jump, service in ((86400.0, "b"), (-86400.0, "c")):
-            monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
+        for hours, service in ((24, "b"), (-24, "c"), (0, "a")):
+            clock.jump(hours)
+            await eventually(partial(tells, clocked, hours))
             run.show(objects(backends, x=service))
             await flows(seen, service)
         assert set(seen) <= {"a", "b", "c"}

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import ClientSession, web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_operator.ingress.scrape import Scrape
 from gateway_operator.ingress.server import make_app
+from gateway_operator.ingress.snapshot import Snapshot
 from gateway_operator.observe.metrics import Asked, Metrics, as_json, read
 from gateway_operator.observe.prometheus import Prometheus
 from gateway_operator.observe.tenant import Tenant
@@ -22,7 +26,7 @@ from lab.servers import prometheus as lab
 from tests.nginx.conftest import running
 from tests.nginx.controlled import Controlled, controlled
 from tests.nginx.harness import Backend, Gateway, eventually, free_port
-from tests.nginx.objects import ingress, rule, world
+from tests.nginx.objects import ingress, rule, secret, world
 
 REQUESTS = "nginx_ingress_controller_requests"
 USED = "nginx_ingress_controller_nginx_process_cpu_seconds_total"
@@ -71,6 +75,45 @@ async def counters(address: str) -> dict[tuple[str, str], float]:
     return {
         (one.labels["path"], one.labels["status"]): one.value for one in samples if one.labels.get("ingress") == "web"
     }
+
+
+async def test_certificates_describe_themselves(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """Who issued a host's certificate and when it ends, under upstream's labels; a new certificate replaces the old."""
+    site = ingress("web", rule("web.test", ("/", "Prefix", "a")), tls=[(["web.test"], "pair")])
+    authority = trustme.CA(organization_name="Issuers", organization_unit_name="unit")
+
+    def objects(pair: trustme.LeafCert) -> Snapshot:
+        chain = b"".join(item.bytes() for item in pair.cert_chain_pems)
+        held = secret("pair", chain, pair.private_key_pem.bytes())
+        return world(site, services={"a": backends["a"].port}, secrets=[held])
+
+    async def shown(address: str, name: str) -> list[tuple[dict[str, str], float]]:
+        async with ClientSession() as session, session.get(f"http://{address}/metrics") as answer:
+            families = text_string_to_metric_families(await answer.text())
+        return [(one.labels, one.value) for item in families for one in item.samples if item.name == name]
+
+    first, second = (authority.issue_cert("web.test") for _ in range(2))
+    async with controlled(gateway, objects(first)) as run, exposed(run) as address:
+        for pair in (first, second):
+            run.show(objects(pair))
+            leaf = x509.load_pem_x509_certificate(pair.cert_chain_pems[0].bytes())
+            serial = str(leaf.serial_number)
+
+            async def is_shown(serial: str = serial) -> bool:
+                found = await shown(address, "nginx_ingress_controller_ssl_certificate_info")
+                return [labels["serial_number"] for labels, _ in found] == [serial]
+
+            await eventually(is_shown, 60)
+            [(labels, value)] = await shown(address, "nginx_ingress_controller_ssl_certificate_info")
+            place = {"namespace": "apps", "class": "c", "host": "web.test", "secret_name": "pair"}
+            own = {"controller_class": "c", "controller_namespace": "n", "controller_pod": "p"}
+            identifier = f"{leaf.fingerprint(hashes.SHA256()).hex()}-{serial}"
+            facts = {"issuer_organization": "Issuers", "issuer_common_name": "", "public_key_algorithm": "ECDSA"}
+            assert labels == place | own | facts | {"identifier": identifier, "serial_number": serial}
+            assert value == 1
+            [(labels, ends)] = await shown(address, "nginx_ingress_controller_ssl_expire_time_seconds")
+            assert labels == place | own
+            assert ends == leaf.not_valid_after_utc.timestamp()
 
 
 async def test_requests_arrive_as_numbers(

@@ -10,7 +10,8 @@ import pytest
 import trustme
 from cryptography import x509
 
-from tests.nginx.harness import FAKE, Backend, Gateway, eventually
+from gateway_operator.crds.config_types import LOCATION_VARIABLES, LOG_PREFIXES, NGINX_VARIABLES
+from tests.nginx.harness import FAKE, Backend, Gateway, eventually, exchange
 from tests.nginx.objects import ingress, rule, secret, world
 
 pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
@@ -81,6 +82,35 @@ async def test_https_end_to_end(served: Gateway, backends: dict[str, Backend], a
         told = (await answer.json())["headers"]
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
     assert (told["X-Forwarded-Proto"], told["X-Forwarded-Port"], told["Host"]) == ("https", "443", "x.test")
+
+
+async def test_answers_without_a_backend_are_strict_too(
+    served: Gateway, backends: dict[str, Backend], authority: trustme.CA
+) -> None:
+    """A host with TLS promises it on errors, too; a host without, and an answer without TLS, promise nothing."""
+    snapshot = world(
+        ingress("tls", rule("x.test", ("/a", "Prefix", "a")), tls=[(["x.test"], "s")]),
+        ingress("plain", rule("y.test", ("/a", "Prefix", "a"))),
+        services={"a": backends["a"].port},
+        secrets=[secret("s", *pair(authority, "x.test"))],
+    )
+    await served.serve(snapshot)
+    urls = {"tls": f"https://127.0.0.1:{served.https}/none", "plain": f"http://127.0.0.1:{served.http}/none"}
+    found = {}
+    async with aiohttp.ClientSession() as session:
+        for way, host in (("tls", "x.test"), ("plain", "x.test"), ("tls", "y.test")):
+            async with session.get(urls[way], ssl=False, headers={"Host": host}) as answer:
+                found[way, host] = (answer.status, "Strict-Transport-Security" in answer.headers)
+    assert found == {("tls", "x.test"): (404, True), ("plain", "x.test"): (404, False), ("tls", "y.test"): (404, False)}
+
+
+async def test_requests_without_a_host_header(served: Gateway, backends: dict[str, Backend]) -> None:
+    """HTTP/1.0 may leave Host out: backends get the host of the request line; and the port that clients came to."""
+    await served.serve(world(ingress("i", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
+    answer = await exchange(served.http, b"GET http://x.test/ HTTP/1.0\r\n\r\n")
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])["headers"]
+    assert (told["Host"], told["X-Forwarded-Host"]) == ("x.test", "x.test")
+    assert told["X-Forwarded-Port"] == str(served.http)
 
 
 async def test_tls_hosts_redirect(served: Gateway, backends: dict[str, Backend]) -> None:
@@ -185,6 +215,37 @@ async def test_access_log_is_json_when_asked(served: Gateway, backends: dict[str
         return lines == [{"host": "x.test", "path": "/p", "up": "apps-a-80", "ns": "apps", "agent": 'a"b\\c'}]
 
     await eventually(logged)
+
+
+async def test_every_variable_can_be_logged(served: Gateway, backends: dict[str, Backend]) -> None:
+    """nginx knows each variable that a log format may have, upstream's names among them, for any kind of answer."""
+    prefixed = {f"{prefix}name" for prefix in LOG_PREFIXES} | {"http_user_agent", "arg_q", "upstream_http_content_type"}
+    names = sorted(NGINX_VARIABLES | LOCATION_VARIABLES | prefixed)
+    config = {"log-format-escape-json": "true", "log-format-upstream": json.dumps({name: f"${name}" for name in names})}
+    mark = f"/every-{served.renderer}"
+    main = ingress("one", rule("x.test", (mark, "Prefix", "a")))
+    away = ingress("two", rule("y.test", ("/", "Prefix", "a")), annotations={"permanent-redirect": "https://z.test"})
+    services = {"a": backends["a"].port}
+    await served.serve(world(main, away, services=services, config=config))
+    for host in ("x.test", "y.test", "unknown.test"):
+        await served.get(host, f"{mark}?q=7")
+
+    async def logged() -> dict[str, dict[str, str]]:
+        lines = [json.loads(line) for line in served.log().splitlines() if f'"uri": "{mark}"' in line]
+        found = {line["host"]: line for line in lines}
+        return found if len(found) == 3 else {}
+
+    found = await eventually(logged)
+    assert all(set(line) == set(names) for line in found.values())
+    seen, sent = found["x.test"], found["y.test"]
+    expected = {"namespace": "apps", "ingress_name": "one", "service_name": "a", "service_port": "80"}
+    expected |= {"location_path": mark, "proxy_upstream_name": "apps-a-80", "arg_q": "7", "status": "200"}
+    expected |= {"upstream_addr": f"127.0.0.1:{backends['a'].port}", "upstream_status": "200"}
+    expected |= {"the_real_ip": "127.0.0.1", "best_http_host": "x.test", "pass_access_scheme": "http"}
+    assert {name: seen[name] for name in expected} == expected
+    assert len(seen["req_id"]) == 32
+    assert (sent["ingress_name"], sent["status"], sent["upstream_addr"]) == ("two", "301", "")
+    assert (found["unknown.test"]["ingress_name"], found["unknown.test"]["status"]) == ("", "404")
 
 
 async def test_default_certificate_is_checked(served: Gateway) -> None:

@@ -53,7 +53,7 @@ async def test_shares(served: Gateway, backends: dict[str, Backend], weights: tu
 
 
 async def test_d1_the_uri_arrives_as_the_client_wrote_it(served: Gateway, backends: dict[str, Backend]) -> None:
-    """Path, query and escapes reach the pod unchanged, through the first cluster as through another; so do bodies."""
+    """D1: path, query, escapes and bodies reach the pod unchanged, through the first cluster as through another."""
     await served.serve(tea({"wuhan": 50, "zhuhai": 50}, backends))
     for uri in ("/tea/green?x=1&y=%2F", "/tea/a%2Fb%20c?q", "/tea//x/../y;v=1"):
         for _ in range(4):
@@ -63,7 +63,7 @@ async def test_d1_the_uri_arrives_as_the_client_wrote_it(served: Gateway, backen
 
 
 async def test_d2_no_path_leads_past_the_weights(served: Gateway, backends: dict[str, Backend]) -> None:
-    """Whatever a client guesses of clusters and upstreams is an unknown path."""
+    """D2: whatever a client guesses of clusters and upstreams is an unknown path."""
     await served.serve(tea({"wuhan": 100, "zhuhai": 0}, backends))
     for guess in ("/wuhan-tea", "/zhuhai-tea", "/apps-tea-80", "/.gw/zhuhai", "/@split", "/split/zhuhai"):
         assert await served.backend_of("x.test", guess) == 404

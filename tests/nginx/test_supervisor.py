@@ -62,7 +62,7 @@ async def test_a_configuration_that_never_serves_is_rolled_back(
 ) -> None:
     """One that passes the test but whose port is taken goes back to the old one by itself."""
     gateway.stop()
-    gateway.flags = ["--reload-timeout=5"]
+    gateway.flags = ["--reload-timeout=10"]
     await gateway.start()
     await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
     taken = await asyncio.start_server(lambda *_: None, "0.0.0.0", 0)

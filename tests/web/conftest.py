@@ -115,7 +115,10 @@ class Served:
         self.cert, self.key = folder / "tls.crt", folder / "tls.key"
         issued.cert_chain_pems[0].write_to_path(self.cert)
         issued.private_key_pem.write_to_path(self.key)
+        providers = folder / "providers.yaml"
+        providers.write_text("[]")
         api = {
+            "providersFile": providers,
             "listen": f"127.0.0.1:{self.port}",
             "tls": {"certFile": self.cert, "keyFile": self.key},
             "watchesFile": CHARTS.parent / "watches.yaml",
@@ -125,6 +128,7 @@ class Served:
         }
         self.settings = ApiSettings.model_validate(settings | {"api": api | settings.get("api", {})})
         self.url = f"https://127.0.0.1:{self.port}"
+        self.providers = providers
         self.running: Running | None = None
         self.loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -134,18 +138,18 @@ class Served:
     def start(self) -> None:
         """Start and wait until it listens."""
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._ready.wait(120)
 
     def stop(self) -> None:
         """Stop and wait for the end."""
         assert self._task is not None
         self.loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(20)
+        self._thread.join(60)
         self.loop.close()
 
     def run(self, work: Any) -> Any:
         """Run a coroutine in the server's loop and return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
 
     def user(self, token: str = "", certificate: Path | None = None, name: str = "") -> User:
         """Return somebody who asks this API."""
@@ -177,7 +181,7 @@ class Served:
 def with_crds(api_cluster: ApiCluster) -> ApiCluster:
     """A cluster that knows our kinds and has the working namespace."""
     api_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=all_yaml())
-    api_cluster.kubectl("wait", "--for=condition=Established", "crd/gateways.gateway.kubesphere.io", "--timeout=30s")
+    api_cluster.kubectl("wait", "--for=condition=Established", "crd/gateways.gateway.kubesphere.io", "--timeout=120s")
     for name in (WORKING, HOME):
         with contextlib.suppress(subprocess.CalledProcessError):
             api_cluster.kubectl("create", "namespace", name)
@@ -313,7 +317,7 @@ def client_certificate(folder: Path, user: str, groups: tuple[str, ...]) -> byte
     return made.public_bytes(pem) + private
 
 
-async def eventually(check: Any, seconds: float = 20.0) -> Any:
+async def eventually(check: Any, seconds: float = 60.0) -> Any:
     """Wait until an async check gives something true, and return it."""
     end = asyncio.get_running_loop().time() + seconds
     while True:

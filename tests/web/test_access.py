@@ -52,7 +52,7 @@ def test_no_request_waits_for_a_thread():
         assert all(inspect.iscoroutinefunction(call) for call in calls(route.dependant)), route.path
 
 
-def test_no_gap_in_subresources(served):
+def test_kk4591_con3309_con2695_kk6346_no_gap_in_subresources(served):
     """What lies below a gateway needs the right to that part of it, not to gateways in general."""
     parts = {"pods": "pods", "log": "log", "logs": "logs", "history": "history"}
     for method, path, action in routes(served):

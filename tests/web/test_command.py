@@ -14,15 +14,16 @@ from gateway_operator.errors import ConfigError
 from gateway_operator.settings_api import load_api_settings
 from lab.control import free_ports
 from tests.web.conftest import eventually
+from tests.web.objects import body
 
 
-async def test_the_process_serves_and_ends(served, account, people, project, tmp_path):
-    """It is ready once it knows the Gateways, writes one line per request without secrets, and ends when asked."""
+async def test_the_process_serves_and_ends(served, account, people, project, tmp_path, helm_binary):
+    """It is ready once it knows the Gateways, plans with helm, writes a line per request without secrets, and ends."""
     listen, health, metrics = free_ports(3)
     operator = tmp_path / "operator.yaml"
     operator.write_text(json.dumps({"gateway": {"namespace": "kubesphere-controls-system"}, "leaderElect": True}))
     config = tmp_path / "config.yaml"
-    config.write_text(json.dumps({"logJson": True}))  # as the chart writes it: no section of the API's own
+    config.write_text(json.dumps({"logJson": True, "api": {"helm": str(helm_binary)}}))
     flags = {
         "--config": config,
         "--gateway-config": operator,
@@ -46,15 +47,17 @@ async def test_the_process_serves_and_ends(served, account, people, project, tmp
             except aiohttp.ClientError:
                 return False
 
-        await eventually(ready, 60)
+        await eventually(ready, 120)
         answer = await manager.get(f"/namespaces/{project}/gateways?labelSelector=secretword")
         assert (answer.status, answer.json) == (200, [])
+        planned = await manager.ask("POST", f"/namespaces/{project}/gateways?dryRun=plan", json=body())
+        assert any("Deployment" in one["object"] for one in planned.json["plans"][1]["objects"]), planned.text
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{metrics}/metrics") as got:
             text = await got.text()
         assert 'route="/kapis/gateway.kubesphere.io/v1alpha1/namespaces/{namespace}/gateways"' in text
     finally:
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             _, lines = await process.communicate()
     assert process.returncode == 0, lines.decode()
     audited = [json.loads(line) for line in lines.decode().splitlines() if '"gateway_operator.audit"' in line]

@@ -24,6 +24,20 @@ def test_fault(fault: str) -> None:
         assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if re.match(r"R\d", row[0])], ids=lambda row: row[0].split()[0])
+def test_threads_are_found_by_their_numbers(row: list[str]) -> None:
+    """Each thread's number is in the name of a test of its row; where there is no thread, the row's is."""
+    threads = re.findall(r"\b(kk|con|ksi)#(\d+)", row[0])
+    wanted = {f"{repository}{number}" for repository, number in threads} or {row[0].lower()}
+    names = [word for name in re.findall(r"::(test_\w+)`", row[-1]) for word in name.split("_")]
+    assert wanted <= set(names)
+
+
 def test_no_thread_is_left_out() -> None:
     """The page has all twenty-two requirements that came of users' threads."""
     assert {row[0].split()[0] for row in ROWS if re.match(r"R\d", row[0])} == {f"R{number}" for number in range(1, 23)}
+
+
+def test_no_point_is_left_out() -> None:
+    """The page has all ten points in which gateways are to be better."""
+    assert [row[0] for row in ROWS if re.match(r"P\d", row[0])] == [f"P{number}" for number in range(1, 11)]

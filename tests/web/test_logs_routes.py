@@ -252,4 +252,4 @@ async def test_exports_that_clients_leave_let_go(world: World) -> None:
         assert world.served.running is not None
         return not world.corpus.open_searches() and not world.served.running.services.limits._streams
 
-    await eventually(gone, 30)
+    await eventually(gone)

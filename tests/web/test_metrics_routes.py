@@ -207,7 +207,7 @@ async def test_wrong_parameters_are_422(world: World) -> None:
         assert answer.json["problems"][0]["field"] in {*params}
 
 
-async def test_the_catalogue(world: World) -> None:
+async def test_kk6309_the_catalogue(world: World) -> None:
     """R10: everybody who is known may read the names, and they are documented."""
     answer = await world.people.having().get(f"{METRICS}/metrics/catalog")
     assert answer.status == 200

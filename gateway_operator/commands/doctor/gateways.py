@@ -93,6 +93,10 @@ def judge(facts: GatewaysFacts, *, now: float) -> list[Finding]:
         assigned = condition_of(gateway, "AddressAssigned")
         if assigned.get("status") == "False":
             found.append(warning(AREA, title(gateway, "Gateway"), f"no address: {assigned.get('message')}"))
+        served = condition_of(gateway, "IngressesServed")
+        if served.get("status") == "False":
+            remedy = "each of them has an Event that says what nginx refuses; mend or delete it"
+            found.append(warning(AREA, title(gateway, "Gateway"), str(served.get("message")), remedy))
     return found
 
 

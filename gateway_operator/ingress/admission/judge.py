@@ -29,11 +29,15 @@ LONGEST_MESSAGE = 4096
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to a review; `message` says why not, `warnings` are for the writer's screen."""
+    """The answer to a review; `message` says why not, `warnings` are for the writer's screen.
+
+    `checked` says that there was something to judge.
+    """
 
     allowed: bool
     message: str = ""
     warnings: tuple[str, ...] = ()
+    checked: bool = False
 
 
 class Judge:
@@ -52,7 +56,7 @@ class Judge:
         problems = [p for p in self._problems(new) if (p.reason, p.message) not in known]
         refused = [p.text for p in problems if p.reason in REFUSED]
         warnings = tuple(p.text for p in problems if p.reason not in REFUSED)[:MOST_WARNINGS]
-        return Verdict(not refused, "; ".join(refused)[:LONGEST_MESSAGE], warnings)
+        return Verdict(not refused, "; ".join(refused)[:LONGEST_MESSAGE], warnings, checked=True)
 
     def _problems(self, obj: Object) -> list[Problem]:
         rules = self._parse(obj)

@@ -11,16 +11,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from gateway_operator.errors import ConfigError
 from gateway_operator.ingress.admission.index import PathIndex
-from gateway_operator.ingress.admission.judge import Judge
+from gateway_operator.ingress.admission.judge import Judge, Verdict
 from gateway_operator.ingress.admission.keeper import Keeper
 from gateway_operator.ingress.admission.metrics import AdmissionMetrics
-from gateway_operator.ingress.admission.server import AdmissionServer
+from gateway_operator.ingress.admission.server import AdmissionServer, Checked
 from gateway_operator.ingress.admission.serving import ServingContext, follow_files, follow_secret
 from gateway_operator.ingress.classes import is_ours
+from gateway_operator.ingress.metrics import Metrics
 from gateway_operator.ingress.options import IngressOptions
 from gateway_operator.ingress.parse import ParseRules, parse_ingress
 from gateway_operator.ingress.sources import Sources
@@ -41,7 +40,7 @@ class Admission:
         api: Api,
         options: IngressOptions,
         sources: Sources,
-        registry: CollectorRegistry,
+        metrics: Metrics,
         *,
         parse_rules: Callable[[], ParseRules],
     ) -> None:
@@ -63,7 +62,8 @@ class Admission:
             "controller_namespace": options.pod_namespace,
             "controller_pod": options.pod_name,
         }
-        self._server = AdmissionServer(self._judge, AdmissionMetrics(registry, labels).observe)
+        observe = AdmissionMetrics(metrics.registry, labels).observe
+        self._server = AdmissionServer(self._judge, observe, checked=counting(metrics))
         sources.on_ingress = self._index.take
 
     @property
@@ -112,6 +112,16 @@ class Admission:
             return watched in {"", obj["metadata"].get("namespace")} and is_ours(obj, classes, self._options)
 
         return Judge(self._index, is_ours=ours, parse=lambda obj: parse_ingress(obj, rules))
+
+
+def counting(metrics: Metrics) -> Checked:
+    """Return what counts a checked Ingress by its name."""
+
+    def checked(obj: Mapping[str, Any], verdict: Verdict) -> None:
+        meta = obj["metadata"]
+        metrics.checks.count(str(meta.get("namespace", "")), meta["name"], ok=verdict.allowed)
+
+    return checked
 
 
 def _address(text: str) -> tuple[str | None, int]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -22,6 +23,7 @@ log = get_logger(__name__)
 PATH = "/networking/v1/ingresses"
 HANDSHAKE_SECONDS = 2.0
 Observe = Callable[[str, float], None]
+Checked = Callable[[Mapping[str, Any], Verdict], None]
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,20 @@ class Limits:
 class AdmissionServer:
     """Answers reviews; `make_judge` gives each a judge that knows what the cluster is like at that moment.
 
-    `observe` gets allowed, denied or failed, and the seconds taken.
+    `observe` gets allowed, denied or failed, and the seconds taken; `checked` each Ingress of ours that was judged.
     """
 
-    def __init__(self, make_judge: Callable[[], Judge], observe: Observe, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        make_judge: Callable[[], Judge],
+        observe: Observe,
+        limits: Limits | None = None,
+        *,
+        checked: Checked = lambda _obj, _verdict: None,
+    ) -> None:
         self._make_judge = make_judge
         self._observe = observe
+        self._checked = checked
         self._limits = limits = limits or Limits()
         self.listening = asyncio.Event()
         self._places = asyncio.Semaphore(limits.at_once)
@@ -82,6 +92,8 @@ class AdmissionServer:
                 review = read_review(await request.read())
                 verdict = await self._verdict(review)
             outcome = "allowed" if verdict.allowed else "denied"
+            if verdict.checked and review.new is not None:
+                self._checked(review.new, verdict)
             return web.json_response(answer(review.uid, verdict))
         except web.HTTPRequestEntityTooLarge:
             return _refuse(413, f"the body is larger than {self._limits.body} bytes")

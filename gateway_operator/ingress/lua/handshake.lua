@@ -1,5 +1,6 @@
 -- Answers the handshake's two questions of a server name: which certificate, and whether clients must show one.
 
+local ciphers = require "ciphers"
 local config = require "config"
 local ssl = require "ngx.ssl"
 local store = require "store"
@@ -29,6 +30,9 @@ function _M.run()
         assert(ssl.clear_certs())
         assert(ssl.set_cert(pair.chain))
         assert(ssl.set_priv_key(pair.key))
+    end
+    if host.ciphers then
+        ciphers.set(host.ciphers)
     end
     if host.client then
         ask_client(host.client)

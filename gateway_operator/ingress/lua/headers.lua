@@ -1,23 +1,10 @@
 -- Headers that a route adds: to answers, and to what its backend gets.
 
-local config = require "config"
 local request = require "request"
 
 local answer, get, set = request.answer, request.get, request.set
 
 local _M = {}
-
--- Strict-Transport-Security, for hosts with TLS, on every answer over it.
-function _M.compile_strict(_, host)
-    if not (host.hsts and config.hsts) then
-        return nil
-    end
-    return function()
-        if get("https") == "on" then
-            answer("Strict-Transport-Security", config.hsts)
-        end
-    end
-end
 
 function _M.compile(route)
     local added, vhost, prefix = route.headers, route.host, route.prefix

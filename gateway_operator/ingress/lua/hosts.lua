@@ -17,7 +17,7 @@ function _M.build(entry, former)
     end
     local host = {
         version = false, raw = false, host = entry.host, routes = {}, cert = entry.cert or false,
-        client = entry.client or false, hsts = entry.hsts or false,
+        client = entry.client or false, hsts = entry.hsts or false, ciphers = entry.ciphers or false,
         exact = false, prefix = false, longest = false, regex = false, find = false,
     }
     for i, route in ipairs(entry.routes) do

@@ -15,15 +15,13 @@ function _M.to(url, code)
     return code
 end
 
-function _M.compile_tls(route)
-    if not route.tls then
-        return nil
+-- Send a client that came without TLS, to us or to who stands in front of us, to the same URL with it.
+function _M.to_tls(over_tls)
+    if config.forwarded then
+        over_tls = get("pass_access_scheme") ~= "http"
     end
-    return function()
-        local scheme = config.forwarded and get("pass_access_scheme") or get("scheme")
-        if scheme == "http" then
-            return _M.to("https://" .. get("host") .. get("request_uri"), config.redirect_code)
-        end
+    if not over_tls then
+        return _M.to("https://" .. get("host") .. get("request_uri"), config.redirect_code)
     end
 end
 

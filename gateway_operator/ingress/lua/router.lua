@@ -6,6 +6,7 @@
 
 local config = require "config"
 local paths = require "paths"
+local redirect = require "redirect"
 local request = require "request"
 local routes = require "routes"
 local store = require "store"
@@ -15,7 +16,8 @@ local byte, sub = string.byte, string.sub
 local context, get, set = request.context, request.get, request.set
 local exit, sleep = ngx.exit, ngx.sleep
 local http_version = ngx.req.http_version
-local is_internal, set_uri = ngx.req.is_internal, ngx.req.set_uri
+local get_headers, is_internal = ngx.req.get_headers, ngx.req.is_internal
+local set_header, set_uri = ngx.req.set_header, ngx.req.set_uri
 
 local _M = {}
 local DOT, OURS = 46, "/.gw/"
@@ -94,18 +96,38 @@ local function go(ctx)
     set_uri(ctx.location, false)
 end
 
-function _M.route()
+-- What holds before a route's own checks: the status to end with, or nil.
+local function check(ctx, over_tls)
+    local route = ctx.route
+    local status = route.tls and redirect.to_tls(over_tls)
+    return status or route.check and route.check(ctx)
+end
+
+-- Old clients may leave out the header that backends are told the host by. ($http_host would be kept as it was when asked.)
+local function name_host(name)
+    if not get_headers(0).host then
+        set_header("Host", name)
+    end
+end
+
+local function decide(over_tls)
     local path = get("uri")
     if byte(path, 2) == DOT and sub(path, 1, 5) == OURS and is_internal() then
         return  -- an error page, or the subrequest of an authentication
     end
     local name = get("host")
+    if get("server_protocol") < "HTTP/1.1" then
+        name_host(name)
+    end
     local host, route = look(name, path)
     if route == false then
         host, route = wait(name, path)
     end
     if store.draining and http_version() < 2 then
         request.answer("Connection", "close")
+    end
+    if over_tls and config.hsts and host and host.hsts then
+        set("strict_transport_security", config.hsts)
     end
     if not route then
         return exit(host and 404 or 503)
@@ -120,7 +142,7 @@ function _M.route()
     if route.jumps then
         stash.put(ctx)
     end
-    local status = route.check and route.check(ctx)
+    local status = check(ctx, over_tls)
     if status then
         return fail(ctx, status)
     end
@@ -128,6 +150,15 @@ function _M.route()
         return fail(ctx, route.status)
     end
     return go(ctx)
+end
+
+-- For the server that listens without TLS, and for the one with it: a variable that tells which would cost each request.
+function _M.route()
+    decide(false)
+end
+
+function _M.route_tls()
+    decide(true)
 end
 
 -- gRPC is forwarded by nginx's own path, so it gets it back once the location is found.

@@ -20,8 +20,6 @@ local _M = {}
 -- The order in which a request meets them. Each `compile(route, host)` gives nil or a function of the request's context
 -- that returns the status to end with, or nil to let it pass.
 local ORDER = {
-    headers.compile_strict,
-    redirect.compile_tls,
     redirect.compile,
     cors.compile,
     limits.compile,
@@ -89,7 +87,7 @@ function _M.prepare(route, host)
         upstream = route.upstream or false, split = route.split or false, status = route.status or 503,
         labels = route.labels, log = log_values(route), series = false, by_canary = false,
         tries = route.tries or config.tries, timeouts = route.timeouts or false,
-        error = route.error or false, codes = codes_of(route), jumps = route.jumps or false,
+        tls = route.tls or false, error = route.error or false, codes = codes_of(route), jumps = route.jumps or false,
         canaries = route.canaries or false,
     }
 end

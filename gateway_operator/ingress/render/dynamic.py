@@ -1,7 +1,7 @@
 """The dynamic renderer: text that only profiles and settings change, and everything else as data for a running nginx.
 
-One server takes all hosts; our Lua (ingress/lua) finds the route of a request in the data, and nginx's own location
-search then meets the location of the route's profile. See docs/spec/dynamic.md.
+Two servers, without TLS and with it, take all hosts; our Lua (ingress/lua) finds a request's route in the data, and
+nginx's own location search then meets the location of the route's profile. See docs/spec/dynamic.md.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from gateway_operator.ingress.render.common import Rendered, http_context, print
 from gateway_operator.ingress.render.dynamic_data import seconds
 from gateway_operator.ingress.render.dynamic_kept import Cache, Outline, refuses, with_revocation
 from gateway_operator.ingress.render.dynamic_locations import (
-    HOST,
+    ASKED,
     lua,
     lua_block,
+    place_headers,
     place_text,
     plain_location,
     pool_text,
     shared_pools,
 )
 from gateway_operator.ingress.render.dynamic_places import PLAIN, Place
-from gateway_operator.ingress.render.headers import request_headers
-from gateway_operator.ingress.render.http_level import is_blocking
-from gateway_operator.ingress.render.static import listens
+from gateway_operator.ingress.render.headers import answer_headers, host_of
+from gateway_operator.ingress.render.http_level import is_blocking, strict_transport
+from gateway_operator.ingress.render.static import listens, tls_listens
 from gateway_operator.ingress.render.stream import stream_text
 from gateway_operator.ingress.render.text import block, directive, entry, when, word
 
@@ -40,7 +41,7 @@ _LOG_VARIABLES = (
 # Variables that our Lua writes; a map declares each, since a `set` would blank it again.
 _WRITTEN = (
     "gw_uri", "gw_vhost", "gw_path", "gw_host", "gw_escaped", "gw_realm", "gw_passwords", "gw_error_upstream",
-    "gw_stash", "gw_namespace", "gw_ingress", "gw_service", "gw_port",
+    "gw_stash", "gw_namespace", "gw_ingress", "gw_service", "gw_port", "strict_transport_security",
 )  # fmt: skip
 _SHARED = ("lua/5.1", "luajit-2.1")  # where Debian has the Lua files of others
 _ARCH = "x86_64-linux-gnu"
@@ -91,7 +92,8 @@ def _context(plan: Plan, places: Sequence[Place], *, observed: bool) -> dict[str
     return {
         "names_hash_max": v.integer(s.server_name_hash_max_size),
         "names_hash_bucket": v.integer(max(s.server_name_hash_bucket_size, 64)),
-        "request_headers": request_headers(s, host=HOST),
+        "request_headers": place_headers(s),
+        "own_host": host_of(s, ASKED),
         "lua_path": _search([machine.lua, *(f"{root}/usr/share/{item}" for item in _SHARED if root)], "lua"),
         "lua_cpath": _search([f"{root}/usr/lib/{_ARCH}/lua/5.1"], "so") if root else None,
         "data_size": v.integer(machine.data_size),
@@ -99,14 +101,26 @@ def _context(plan: Plan, places: Sequence[Place], *, observed: bool) -> dict[str
         "settings": _settings_literal(plan, places, observe=observe),
         "variables": _declared(tuple(_variables(places))),
         "pools": shared_pools(s),
-        "listens": list(listens(plan, default=True)),
+        "hsts": None,  # the router says it
+        "servers": [_server(plan), _tls_server(plan)],
         "blocked": when(word("$blocked"), directive("return", v.integer(403))) if is_blocking(s) else None,
-        "router": lua_block("server_rewrite", lua("router", "route")),
-        "handshake": lua_block("ssl_certificate", lua("handshake", "run")),
         "log": lua_block("log", lua("log", "run")) if observe else None,
         "metrics": plan.metrics,
         "plain": plain_location(s),
     }
+
+
+def _server(plan: Plan) -> list[v.Typed]:
+    return [*listens(plan, default=True), lua_block("server_rewrite", lua("router", "route"))]
+
+
+def _tls_server(plan: Plan) -> list[v.Typed]:
+    return [
+        *tls_listens(plan, default=True),
+        lua_block("ssl_certificate", lua("handshake", "run")),
+        lua_block("server_rewrite", lua("router", "route_tls")),
+        *(answer_headers(plan.settings, strict=True) if plan.settings.hsts else ()),
+    ]
 
 
 def _modules(plan: Plan) -> list[v.Typed]:
@@ -139,14 +153,13 @@ def _declared(names: tuple[str, ...]) -> list[v.Typed]:
 def _settings_literal(plan: Plan, places: Sequence[Place], *, observe: bool) -> v.Typed:
     """Return what lua/config.lua holds, as JSON in a long string of Lua; there is no text of users in it."""
     s = plan.settings
-    hsts = f"max-age={s.hsts_max_age}" + ("; includeSubDomains" if s.hsts_include_subdomains else "")
     used = set(re.findall(r"\$\{?(\w+)", s.log_format_upstream))
     values = {
         "log": [name for name in _LOG_VARIABLES if name in used],
         "redirect_code": s.http_redirect_code,
         "keep": seconds(s.upstream_keepalive_timeout) if s.upstream_keepalive_connections else None,
         "keep_requests": s.upstream_keepalive_requests,
-        "hsts": hsts + ("; preload" if s.hsts_preload else "") if s.hsts else None,
+        "hsts": strict_transport(s) if s.hsts else None,
         "forwarded": s.use_forwarded_headers,
         "rate_status": s.limit_req_status_code,
         "connection_status": s.limit_conn_status_code,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway_operator.ingress.plan import Certificate, Route, RouteSettings, Server, Upstream
-from gateway_operator.ingress.policies import Affinity, Balancing, Canary, ClientAuth, HealthCheck
+from gateway_operator.ingress.policies import Affinity, Balancing, Canary, Ciphers, ClientAuth, HealthCheck
 from gateway_operator.ingress.render.dynamic_places import Place, open_place, place_of
 from gateway_operator.ingress.render.profiles import family, is_tls
 from gateway_operator.ingress.render.values import address
@@ -52,6 +52,7 @@ def host_entry(server: Server, *, refuse_clients: bool = False) -> HostEntry:
         "host": server.host,
         "cert": server.certificate,
         "hsts": server.tls,
+        "ciphers": _ciphers(server.ciphers),
         "client": _client(server.client_auth, refuse=refuse_clients),
         "routes": routes,
     }
@@ -59,6 +60,12 @@ def host_entry(server: Server, *, refuse_clients: bool = False) -> HostEntry:
     files |= {f"passwords/{route.settings.basic_auth.file}" for route in server.routes if route.settings.basic_auth}
     observed = any(route.settings.limits and route.settings.limits.connections for route in server.routes)
     return HostEntry(dump(entry), places, frozenset(files), frozenset(tls), observed)
+
+
+def _ciphers(wanted: Ciphers | None) -> dict[str, Any] | None:
+    if wanted is None:
+        return None
+    return {"names": wanted.names, "order": {None: None, True: "server", False: "client"}[wanted.prefer_own]}
 
 
 def _client(auth: ClientAuth | None, *, refuse: bool) -> dict[str, Any] | None:

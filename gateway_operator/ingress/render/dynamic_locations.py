@@ -6,7 +6,7 @@ Connections over TLS and to gRPC backends are kept in blocks of their own, so th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gateway_operator.ingress.plan import Settings
 from gateway_operator.ingress.policies import ExternalAuth
@@ -16,7 +16,8 @@ from gateway_operator.ingress.render.headers import Header, answer_headers, hidd
 from gateway_operator.ingress.render.profiles import CORS_HEADERS, family, is_tls, profile_lines
 from gateway_operator.ingress.render.text import block, directive, word
 
-HOST = word("$gw_backend_host")  # the Host that a backend gets
+ASKED = "$http_host"  # the router adds it where a client sent none
+_HOST = word("$gw_backend_host")  # the Host that a backend gets
 _NOTHING: list[Header] = [("Content-Length", v.literal("")), ("Upgrade", v.literal("")), ("Connection", v.literal(""))]
 # what nginx would say of a request whose URI the router changed
 _RENAMED = {"uri": "gw_path", "server_name": "gw_host", "escaped_request_uri": "gw_escaped"}
@@ -32,8 +33,13 @@ def plain_location(settings: Settings) -> v.Typed:
 
     It is what `PLAIN` says, with the client's own URI: no variable has to be evaluated to know where a request goes.
     """
-    lines = [*request_headers(settings), directive("proxy_pass", word("http://gw_plain"))]
+    lines = [*_headers(settings), directive("proxy_pass", word("http://gw_plain"))]
     return block("location", [word("/")], lines)
+
+
+def place_headers(settings: Settings) -> list[v.Typed]:
+    """Return what backends are told unless a place says more."""
+    return _headers(settings, host=_HOST)
 
 
 def pool_text(settings: Settings, place: Place) -> bytes:
@@ -68,6 +74,12 @@ def lua(module: str, function: str, argument: str = "") -> v.Typed:
 def lua_block(name: str, call: v.Typed) -> v.Typed:
     """Return a `..._by_lua_block` with one call."""
     return v.Typed(f"{word(name)}_by_lua_block {{ {call} }}")
+
+
+def _headers(
+    settings: Settings, *, prefix: str = "proxy", host: v.Typed | None = None, extra: Iterable[Header] = ()
+) -> list[v.Typed]:
+    return request_headers(settings, prefix=prefix, asked=ASKED, host=host, extra=extra)
 
 
 def _text(blocks: list[v.Typed]) -> bytes:
@@ -132,7 +144,7 @@ def _request_headers(settings: Settings, place: Place) -> list[v.Typed]:
         extra += [(name, word(f"$gw_answer_{i}")) for i, name in enumerate(profile.external_auth.response_headers)]
     if not extra and family(profile) == "proxy":
         return []
-    return request_headers(settings, prefix=family(profile), host=HOST, extra=extra)
+    return _headers(settings, prefix=family(profile), host=_HOST, extra=extra)
 
 
 def _errors(place: Place) -> Iterator[v.Typed]:
@@ -170,7 +182,7 @@ def _auth_lines(settings: Settings, place: Place, auth: ExternalAuth) -> Iterato
         )
     cookie = [("Set-Cookie", word("$gw_auth_cookie"))]
     more, of_good = (cookie, []) if auth.always_set_cookie else ([], cookie)
-    yield from answer_headers(settings, strict=False, more=more, of_good=of_good)
+    yield from answer_headers(settings, strict=settings.hsts, more=more, of_good=of_good)
 
 
 def _auth_location(settings: Settings, place: Place, auth: ExternalAuth) -> Iterator[v.Typed]:
@@ -191,7 +203,7 @@ def _auth_location(settings: Settings, place: Place, auth: ExternalAuth) -> Iter
         ("X-Auth-Request-Redirect", _url(auth.request_redirect) if auth.request_redirect else word("$request_uri")),
         ("X-Sent-From", v.literal("nginx-ingress-controller")),
     ]
-    yield from request_headers(settings, host=v.literal(auth.host) if auth.host else None, extra=extra)
+    yield from _headers(settings, host=v.literal(auth.host) if auth.host else None, extra=extra)
     if auth.tls:
         yield directive("proxy_ssl_server_name", word("on"))
         yield directive("proxy_ssl_name", v.literal(_without_port(auth.host)) if auth.host else word("$host"))
@@ -200,7 +212,7 @@ def _auth_location(settings: Settings, place: Place, auth: ExternalAuth) -> Iter
 
 
 def _signin_location(settings: Settings, auth: ExternalAuth) -> Iterator[v.Typed]:
-    yield from answer_headers(settings, strict=False, more=[("Set-Cookie", word("$gw_auth_cookie"))])
+    yield from answer_headers(settings, strict=settings.hsts, more=[("Set-Cookie", word("$gw_auth_cookie"))])
     signin = auth.signin or ""
     parts = [_url(signin)]
     if auth.redirect_param and f"?{auth.redirect_param}=" not in signin and f"&{auth.redirect_param}=" not in signin:
@@ -236,5 +248,5 @@ def _error_location(settings: Settings, code: int) -> Iterator[v.Typed]:
     yield directive("proxy_intercept_errors", word("off"))
     yield directive("proxy_method", word("GET"))
     yield directive("proxy_pass_request_body", word("off"))
-    yield from request_headers(settings, extra=extra)
+    yield from _headers(settings, extra=extra)
     yield directive("proxy_pass", word("http://gw_errors/"))

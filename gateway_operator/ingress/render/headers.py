@@ -20,11 +20,19 @@ _MAX_GRPC_NAME = 40
 
 
 def request_headers(
-    settings: Settings, *, prefix: str = "proxy", host: v.Typed | None = None, extra: Iterable[Header] = ()
+    settings: Settings,
+    *,
+    prefix: str = "proxy",
+    asked: str = "$this_host",
+    host: v.Typed | None = None,
+    extra: Iterable[Header] = (),
 ) -> list[v.Typed]:
-    """Return all headers that a backend gets beside the client's; `extra` replaces those of the same name."""
+    """Return all headers that a backend gets beside the client's; `extra` replaces those of the same name.
+
+    `asked` is the variable that has the client's Host, `host` what the backend gets instead of it.
+    """
     found: dict[str, Header] = {}
-    for name, value in [*_standard(settings, prefix, host), *extra]:
+    for name, value in [*_standard(settings, prefix, host_of(settings, asked), host), *extra]:
         found[name.lower()] = (name, value)
     lines = [(name, value) for name, value in found.values() if _fits(prefix, name)]
     return [directive(f"{prefix}_set_header", v.header(name), value) for name, value in lines]
@@ -35,11 +43,22 @@ def _fits(prefix: str, name: str) -> bool:
     return prefix == "proxy" or len(name) <= _MAX_GRPC_NAME
 
 
-def _standard(settings: Settings, prefix: str, host: v.Typed | None) -> list[Header]:
-    # what nobody may forward is nginx's own: each of these maps would cost every request a look-up
+# what nobody may forward is nginx's own: each of these maps would cost every request a look-up
+
+
+def scheme_of(settings: Settings) -> str:
+    """Name the variable that says by which scheme a client came."""
+    return "$pass_access_scheme" if settings.use_forwarded_headers else "$scheme"
+
+
+def host_of(settings: Settings, asked: str) -> v.Typed:
+    """Return the variable that has the host that a client means."""
+    return word("$best_http_host" if settings.use_forwarded_headers else asked)
+
+
+def _standard(settings: Settings, prefix: str, own_host: v.Typed, host: v.Typed | None) -> list[Header]:
     trusting = settings.use_forwarded_headers
-    own_host = word("$best_http_host" if trusting else "$this_host")
-    scheme = word("$pass_access_scheme" if trusting else "$scheme")
+    scheme = word(scheme_of(settings))
     headers = [("Host", host or own_host)]
     if prefix == "proxy":  # HTTP/2 to a gRPC backend must not have them
         headers += [("Upgrade", word("$http_upgrade")), ("Connection", word("$connection_upgrade"))]

@@ -16,6 +16,8 @@ HTTP2_DIRECTIVE_SINCE = (1, 25, 1)
 KEEPALIVE_MIN_SINCE = (1, 27, 4)
 # a worker that ends after a reload answers who asks meanwhile, and tells them to go; else a request may meet the close
 _KEEPALIVE_MIN = "10s"
+_LONGEST_PIECE = 900  # characters, each of which has four bytes at most when it is escaped
+_PORT = "$server_port"
 _DEFAULT_LOGS = {"/var/log/nginx/access.log": "/dev/stdout", "/var/log/nginx/error.log": "stderr"}
 
 
@@ -50,6 +52,8 @@ def _main(plan: Plan) -> dict[str, Any]:
         "modules": [v.module(machine.modules, name) for name in modules],
         "error_log": _log_file(s.error_log_path),
         "error_log_level": v.words(s.error_log_level),
+        # without a log on stderr nginx turns stderr itself into the file, until it is started anew
+        "error_log_is_file": str(_log_file(s.error_log_path)) != "stderr",
         "worker_processes": v.integer(workers),
         "worker_shutdown_timeout": v.duration(s.worker_shutdown_timeout),
         "worker_lines": lines,
@@ -110,10 +114,20 @@ def _logs(s: Settings) -> dict[str, Any]:
     off = s.disable_access_log or s.disable_http_access_log
     return {
         "log_escape": word(escape) if escape else None,
-        "log_format": v.with_variables(s.log_format_upstream),
+        "log_format": [v.with_variables(piece) for piece in _pieces(s.log_format_upstream)],
         "skipped_urls": [v.regex(f"^{v.exactly(url)}$", prefix="~") for url in s.skip_access_log_urls],
         "access_log": None if off else _log_file(s.http_access_log_path or s.access_log_path),
     }
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut a log format between variables: nginx takes several texts for one, and none of more than 4,095 bytes."""
+    found = [""]
+    for part in re.findall(r"\$\{\w+\}|\$\w+|[^$]", text, re.ASCII):
+        if len(found[-1]) + len(part) > _LONGEST_PIECE:
+            found.append("")
+        found[-1] += part
+    return found
 
 
 def _log_file(path: str) -> v.Typed:
@@ -136,11 +150,12 @@ def _tls(plan: Plan) -> dict[str, Any]:
         "ssl_session_tickets": v.switch(s.ssl_session_tickets and resume),
         "ssl_buffer_size": v.size(s.ssl_buffer_size),
         "ssl_early_data": v.switch(s.ssl_early_data and resume),
-        "hsts": v.quoted(_hsts(s)) if s.hsts else None,
+        "hsts": v.quoted(strict_transport(s)) if s.hsts else None,
     }
 
 
-def _hsts(s: Settings) -> str:
+def strict_transport(s: Settings) -> str:
+    """Return the value of Strict-Transport-Security."""
     parts = [f"max-age={s.hsts_max_age}"]
     parts += ["includeSubDomains"] if s.hsts_include_subdomains else []
     parts += ["preload"] if s.hsts_preload else []
@@ -153,7 +168,7 @@ def _origin(plan: Plan) -> dict[str, Any]:
     Behind the stream of ssl-passthrough the peer of a connection is ourselves; the PROXY protocol has the real one.
     """
     s, machine, inner = plan.settings, plan.machine, plan.passthrough_enabled
-    proxied = "$proxy_protocol_server_port" if s.use_proxy_protocol else "$server_port"
+    own_port = word("$own_port" if inner else "$proxy_protocol_server_port" if s.use_proxy_protocol else _PORT)
     return {
         "forwarded_headers": s.use_forwarded_headers,
         "full_forwarded_for": s.use_forwarded_headers and s.compute_full_forwarded_for,
@@ -163,7 +178,10 @@ def _origin(plan: Plan) -> dict[str, Any]:
         "trusted_networks": [v.network(item) for item in _trusted(s) if not item.endswith("/0")],
         "trusts_all": word("1" if "0.0.0.0/0" in s.proxy_real_ip_cidr else "0"),
         "peer": word("$remote_addr" if inner else "$realip_remote_addr"),
-        "own_port": word("$own_port" if inner else proxied),
+        "own_port": own_port,
+        "named_port": word("$pass_server_port") if s.use_forwarded_headers else own_port,
+        # where nobody may name another port, the cheapest look-up of all
+        "http_port": None if s.use_forwarded_headers or own_port.text != _PORT else v.integer(machine.http_port),
         "https_port": v.integer(machine.https_port),
         "inner_https_port": v.integer(machine.inner_https_port) if inner else None,
         "generate_request_id": s.generate_request_id,

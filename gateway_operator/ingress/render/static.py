@@ -72,12 +72,17 @@ def _server(shared: Shared, server: Server) -> tuple[bytes, tuple[tuple[int, str
 def _head(plan: Plan, server: Server) -> Iterator[v.Typed]:
     s = plan.settings
     yield from listens(plan, default=not server.host)
+    yield from tls_listens(plan, default=not server.host)
     names = [v.server_name(name) for name in (server.host, *server.aliases) if name]
     yield directive("server_name", *(names or [word("_")]))
     if server.certificate:
         pair = v.file(f"certs/{server.certificate}.pem")
         yield directive("ssl_certificate", pair)
         yield directive("ssl_certificate_key", pair)
+    if server.ciphers and server.ciphers.names:
+        yield directive("ssl_ciphers", v.ciphers(server.ciphers.names))
+    if server.ciphers and server.ciphers.prefer_own is not None:
+        yield directive("ssl_prefer_server_ciphers", v.switch(server.ciphers.prefer_own))
     if s.ssl_reject_handshake and not server.host:
         yield directive("ssl_reject_handshake", word("on"))
     if server.client_auth:
@@ -90,22 +95,33 @@ def _head(plan: Plan, server: Server) -> Iterator[v.Typed]:
 
 
 def listens(plan: Plan, *, default: bool) -> Iterator[v.Typed]:
+    """Where a server listens without TLS."""
+    for address in listen_addresses(plan, plan.machine.http_port):
+        yield directive("listen", address, *_proxied(plan), *_own(plan, default=default))
+
+
+def tls_listens(plan: Plan, *, default: bool) -> Iterator[v.Typed]:
+    """Where a server listens with TLS."""
     s, machine = plan.settings, plan.machine
-    proxied = [word("proxy_protocol")] if s.use_proxy_protocol else []
-    own = [word("default_server backlog=4096")] if default else []
-    own += [word("reuseport")] if default and s.reuse_port else []
-    tls = [word("ssl")]
+    own, tls = _own(plan, default=default), [word("ssl")]
     if s.use_http2 and machine.nginx_version < HTTP2_DIRECTIVE_SINCE:
         tls.append(word("http2"))
-    for address in listen_addresses(plan, machine.http_port):
-        yield directive("listen", address, *proxied, *own)
     if plan.passthrough_enabled:
         yield directive(
             "listen", v.address("127.0.0.1", machine.inner_https_port), *tls, word("proxy_protocol"), *own[:1]
         )
     else:
         for address in listen_addresses(plan, machine.https_port):
-            yield directive("listen", address, *tls, *proxied, *own)
+            yield directive("listen", address, *tls, *_proxied(plan), *own)
+
+
+def _proxied(plan: Plan) -> list[v.Typed]:
+    return [word("proxy_protocol")] if plan.settings.use_proxy_protocol else []
+
+
+def _own(plan: Plan, *, default: bool) -> list[v.Typed]:
+    own = [word("default_server backlog=4096")] if default else []
+    return own + ([word("reuseport")] if default and plan.settings.reuse_port else [])
 
 
 def _client_auth(plan: Plan, auth: ClientAuth) -> Iterator[v.Typed]:

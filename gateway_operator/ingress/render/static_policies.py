@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from gateway_operator.ingress.plan import Route, Server, stable_id
 from gateway_operator.ingress.policies import Cors, Limits, Redirect
 from gateway_operator.ingress.render import values as v
-from gateway_operator.ingress.render.headers import Header
+from gateway_operator.ingress.render.headers import Header, scheme_of
 from gateway_operator.ingress.render.static_shared import Shared
 from gateway_operator.ingress.render.text import block, differs, directive, entry, equals, when, word
 
@@ -24,7 +24,7 @@ def before(shared: Shared, server: Server, route: Route) -> Iterator[v.Typed]:
     if s.tls_redirect:
         code = v.integer(shared.plan.settings.http_redirect_code)
         there = directive("return", code, word("https://$host$request_uri"))
-        yield when(equals("$pass_access_scheme", word("http")), there)
+        yield when(equals(scheme_of(shared.plan.settings), word("http")), there)
     if s.redirect:
         yield _redirect(s.redirect)
         return

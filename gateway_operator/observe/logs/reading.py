@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway_operator.observe.logs.access_lines import AccessLine, AccessLines
 from gateway_operator.observe.logs.filters import Asked
@@ -22,8 +21,7 @@ _KEYWORD = ".keyword"
 _SHOWN = ("status", "method", "host", "path", "latency", "upstream", "cluster", "namespace", "ingress")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a log; `millis` is its time in unix milliseconds, `access` None for what is no access line."""
 
     log: str
@@ -71,6 +69,7 @@ class Reading:
         self.doubtful = 0  # lines left out because they may be another project's
         self._tenant = tenant
         self._asked = asked
+        self._parse = asked.parse
         self._lines = lines
         self._projects = projects
         self._fields = fields
@@ -85,13 +84,12 @@ class Reading:
     def take(self, hit: Mapping[str, Any]) -> Line | None:
         """Return the line of a hit, or None for one that isn't asked for, or isn't the tenant's."""
         source = hit.get("_source", {})
-        log, time, *rest = (_value(source, path) for path in self._paths)
+        log, time, namespace, pod, container, instance = [_value(source, path) for path in self._paths]
         access = self._lines.read(log)
-        if self._asked.parse and not self._passes(access):
+        if self._parse and not self._passes(access):
             return None
         sort = hit.get("sort") or [0]
         marks = hit.get("highlight", {}).get(self._fields.log, [])
-        namespace, pod, container, instance = rest
         return Line(log, time, namespace, pod, container, instance, int(sort[0] or 0), access, "".join(marks))
 
     def _passes(self, access: AccessLine | None) -> bool:

@@ -183,6 +183,18 @@ def _extras() -> Iterator[Metric]:
             standard=False,
         )
     yield Metric(
+        "ingress_slow_rate",
+        "share",
+        "Share of requests, 0 to 1, that took longer than the 10 s at which the quantiles end. Empty while no requests "
+        "come.",
+        lambda g: rest(
+            g.requests("request_duration_seconds_bucket", same("le", "10")),
+            g.requests("request_duration_seconds_count"),
+            g.over,
+        ),
+        standard=False,
+    )
+    yield Metric(
         "ingress_count_by_ingress",
         "requests",
         "Requests in the window of each Ingress.",

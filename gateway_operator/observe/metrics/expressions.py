@@ -2,8 +2,8 @@
 
 `increase()` leaves out what a series had counted before its first sample, and stretches what it saw to the edges of
 the window: a gateway's first requests are missing and the rest is guessed. `growth` takes the last value and subtracts
-the one from before the window, so a series that wasn't there yet counts from zero. Only where a counter started anew
-within the window is `increase()` asked, which knows how to go over that. Pure.
+the one from before the window, so a series that wasn't there yet counts from zero. Only where a counter is seen to have
+started anew within the window is `increase()` asked, which knows how to go over that. Pure.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from gateway_operator.observe.metrics.promql import (
 )
 
 LOOKBACK = 3600  # s; a series without a sample for so long before the window counts as new
+SCRAPES = 2  # within so many before the window a series has a sample, if its pod was scraped and still counted it
+POD = ("controller_pod", "instance")
 POINTS = 60  # of a gauge that is averaged over a window
 
 
@@ -34,23 +36,37 @@ class Period:
     scrape: int
 
 
-def growth(counter: Selector, over: Period) -> Expression:
+def growth(counter: Selector, over: Period, beside: Selector | None = None) -> Expression:
     """Return by how much each series of a counter grew in the window.
 
     `increase()` over one scrape more sees the value from before the window too, and stretches just by that scrape.
+    `beside` selects series that show that a pod was scraped, of which the counter's are a part.
     """
     window, longer = over.window, over.window + over.scrape
     last = call("last_over_time", counter.over(window))
-    before = call("last_over_time", counter.over(LOOKBACK, offset=window))
+    before = _before(counter, over, beside or counter)
     seen = Binary(call("increase", counter.over(longer)), "*", Number(window / longer))
     over_resets = Binary(seen, "and", Binary(call("resets", counter.over(longer)), ">", Number(0)))
     known = Binary(Binary(last, "-", before), ">=", Number(0))
     return Binary(Binary(over_resets, "or", known), "or", last)
 
 
-def grown(counter: Selector, over: Period, by: Sequence[str] = ()) -> Expression:
+def _before(counter: Selector, over: Period, beside: Selector) -> Expression:
+    """Return the value of each series when the window began.
+
+    A series may lack there because nothing was scraped: then its last value holds. Where the pod was scraped, an nginx
+    that began anew has forgotten the series, and what it had counted earlier must not be subtracted.
+    """
+    recent = SCRAPES * over.scrape
+    known = call("last_over_time", counter.over(recent, offset=over.window))
+    scraped = call("last_over_time", beside.over(recent, offset=over.window))
+    earlier = call("last_over_time", counter.over(LOOKBACK, offset=over.window))
+    return Binary(known, "or", Binary(earlier, "unless", scraped, on=POD))
+
+
+def grown(counter: Selector, over: Period, by: Sequence[str] = (), *, beside: Selector | None = None) -> Expression:
     """Return growth of all series together."""
-    return total(growth(counter, over), by)
+    return total(growth(counter, over, beside), by)
 
 
 def count(counter: Selector, over: Period, by: Sequence[str] = ()) -> Expression:
@@ -75,7 +91,7 @@ def rest(part: Selector, whole: Selector, over: Period, by: Sequence[str] = ()) 
 
 def _part(part: Selector, whole: Selector, over: Period, by: Sequence[str] = ()) -> Expression:
     known = Binary(total(call("last_over_time", whole.over(over.window)), by), "*", Number(0))
-    return Binary(grown(part, over, by), "or", known)
+    return Binary(grown(part, over, by, beside=whole), "or", known)
 
 
 def pace(counter: Selector, over: Period, by: Sequence[str] = ()) -> Expression:

@@ -148,7 +148,7 @@ FUNCTIONS = frozenset({
     "round",
 })  # fmt: skip
 AGGREGATIONS = frozenset({"sum", "avg", "max", "group"})
-BINARY = frozenset({"+", "-", "*", "/", ">", ">=", "and", "or"})
+BINARY = frozenset({"+", "-", "*", "/", ">", ">=", "and", "or", "unless"})
 
 
 @dataclass(frozen=True)
@@ -187,19 +187,21 @@ class Aggregation:
 
 @dataclass(frozen=True)
 class Binary:
-    """Two expressions and an operator, always in parentheses."""
+    """Two expressions and an operator, always in parentheses; series are of a pair by the labels `on`, or by all."""
 
     left: Expression
     operator: str
     right: Expression
+    on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.operator not in BINARY:
-            raise ValueError(f"{self.operator!r} is no operator that is used here")
+        if self.operator not in BINARY or not all(LABEL.fullmatch(label) for label in self.on):
+            raise ValueError(f"{self.operator!r} on {self.on!r} is no operator that is used here")
 
     def text(self) -> str:
         """Return it as PromQL."""
-        return f"({self.left.text()} {self.operator} {self.right.text()})"
+        on = f" on ({', '.join(self.on)})" if self.on else ""
+        return f"({self.left.text()} {self.operator}{on} {self.right.text()})"
 
 
 def call(function: str, *arguments: Expression) -> Call:

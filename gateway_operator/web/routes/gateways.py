@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -12,11 +13,12 @@ from gateway_operator.web import views
 from gateway_operator.web.access import Action, Subject, allowed
 from gateway_operator.web.bodies import JSON, MERGE_PATCH, json_object
 from gateway_operator.web.docs import ALWAYS, body, problems, query
+from gateway_operator.web.entries import Entry
 from gateway_operator.web.events import MEDIA_TYPE, events
 from gateway_operator.web.listing import parse_query
 from gateway_operator.web.problems import Problem
-from gateway_operator.web.schemas import EVENTS_EXAMPLE, GatewayList, GatewayShape, Message, PlanShape
-from gateway_operator.web.services import Serving, parameters
+from gateway_operator.web.schemas import EVENTS_EXAMPLE, GatewayList, GatewayShape, Leaving, Message, PlanShape
+from gateway_operator.web.services import Services, Serving, parameters
 from gateway_operator.web.sight import sight_in, sight_of
 from gateway_operator.web.streams import Counted, Stream
 
@@ -36,9 +38,14 @@ DryRun = Annotated[
     Literal["All", "plan", ""],
     Query(alias="dryRun", description="All: check and write nothing; plan: and say what the operator would do."),
 ]
+Wait = Annotated[int, Query(ge=0, le=60, description="Seconds to wait until all of it is gone; 202 when it isn't.")]
 _ONE: dict[int | str, dict[str, Any]] = {200: {"model": GatewayShape, "description": "The gateway."}}
 _WRITTEN: dict[int | str, dict[str, Any]] = {
     200: {"model": GatewayShape | PlanShape, "description": "The gateway, or the plan."}
+}
+_DELETED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Message, "description": "It is gone, or goes and nobody wanted to wait."},
+    202: {"model": Leaving, "description": "It is not gone yet."},
 }
 _FLAG = {"type": "string", "enum": ["true", "false", "1", "0", ""]}
 _LISTED = query(
@@ -219,30 +226,32 @@ async def patch(
 @router.delete(
     "/namespaces/{namespace}/gateways",
     summary="Delete the gateway",
-    responses={200: {"model": Message}, **problems(*ALWAYS, 404, 409)},
+    responses={**_DELETED, **problems(*ALWAYS, 404, 409)},
 )
 async def delete_only(
-    namespace: Namespace, services: Serving, _subject: Annotated[Subject, Depends(allowed(Action.DELETE_GATEWAY))]
+    namespace: Namespace,
+    services: Serving,
+    subject: Annotated[Subject, Depends(allowed(Action.DELETE_GATEWAY))],
+    wait: Wait = 0,
 ) -> Response:
     """Delete the only gateway of a project or the cluster; the operator then takes down what runs."""
-    await services.changes.delete(services.gateways.find(namespace))
-    return _json({"message": "success"})
+    return await _delete(services, subject, services.gateways.find(namespace), wait)
 
 
 @router.delete(
     "/namespaces/{namespace}/gateways/{gateway}",
     summary="Delete a gateway",
-    responses={200: {"model": Message}, **problems(*ALWAYS, 404, 409)},
+    responses={**_DELETED, **problems(*ALWAYS, 404, 409)},
 )
 async def delete(
     namespace: Namespace,
     gateway: Name,
     services: Serving,
-    _subject: Annotated[Subject, Depends(allowed(Action.DELETE_GATEWAY))],
+    subject: Annotated[Subject, Depends(allowed(Action.DELETE_GATEWAY))],
+    wait: Wait = 0,
 ) -> Response:
     """Delete a gateway; the operator then takes down what runs."""
-    await services.changes.delete(services.gateways.find(namespace, gateway))
-    return _json({"message": "success"})
+    return await _delete(services, subject, services.gateways.find(namespace, gateway), wait)
 
 
 @router.post(
@@ -259,5 +268,15 @@ async def upgrade(
     raise Problem(409, "NoLegacyGateway", f'"{namespace}" has no router of KubeSphere 3.1 that could be upgraded')
 
 
-def _json(answer: dict[str, Any]) -> Response:
-    return Response(views.dump(answer), media_type=JSON)
+async def _delete(services: Services, subject: Subject, entry: Entry, wait: int) -> Response:
+    with services.limits.stream(subject.name) if wait else nullcontext():
+        await services.changes.delete(entry)
+        left = await services.gateways.until_gone(entry, wait) if wait else None
+        if left is not None:
+            said = {"message": "deleting", "waitingFor": views.waiting_for(left.obj), "gateway": views.full(left.obj)}
+            return _json(said, 202)
+    return _json({"message": "success"})
+
+
+def _json(answer: dict[str, Any], status: int = 200) -> Response:
+    return Response(views.dump(answer), status, media_type=JSON)

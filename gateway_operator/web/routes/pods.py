@@ -31,6 +31,7 @@ _LISTED = query(
         "phase": "Running, Pending, ...",
         "status": "The same as phase.",
         "pvcName": "A claim that is mounted.",
+        "serviceName": "The gateway's Service; no pods for others.",
         "page": "Which page, from 1.",
         "limit": "Pods on a page; -1: all.",
         "sortBy": "name, or else the time of creation.",
@@ -69,7 +70,7 @@ async def list_pods(
 ) -> Response:
     """List the pods of a project's own gateway, or of the cluster's."""
     found = await services.pods.of(services.gateways.find(namespace, gateway))
-    return Response(views.dump(pick(found, parameters(request))), media_type=JSON)
+    return Response(views.dump(pick(found, parameters(request), gateway)), media_type=JSON)
 
 
 @router.get(

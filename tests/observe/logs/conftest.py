@@ -7,8 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from gateway_operator.observe.logs import Logs
-from lab.servers.elasticsearch import Elasticsearch
+from lab.servers.elasticsearch import EIGHT, NINE, Elasticsearch
 from tests.observe.logs.corpus import ALL, Corpus, indices, numbered, pod_of
+
+
+@pytest.fixture(scope="session", params=[EIGHT, pytest.param(NINE, marks=pytest.mark.long)])
+def elasticsearch(request: pytest.FixtureRequest) -> Iterator[Elasticsearch]:
+    """A real Elasticsearch of each version that we serve."""
+    with Elasticsearch.shared(request.param) as server:
+        yield server
 
 
 @pytest.fixture

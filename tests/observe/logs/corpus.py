@@ -137,6 +137,16 @@ class Corpus:
         found = self.server.call("GET", f"/{self.prefix}-*/_stats/search")
         return int(found["_all"]["total"]["search"]["open_contexts"])
 
+    def key(self, pattern: str) -> str:
+        """Make an API key that may read indices, and nothing else; as it stands in a file."""
+        reads = {"cluster": [], "indices": [{"names": [pattern], "privileges": ["read"]}]}
+        body = {"name": self.prefix, "role_descriptors": {"reads": reads}}
+        return str(self.server.call("POST", "/_security/api_key", body)["encoded"])
+
+    def take_back_keys(self) -> None:
+        """Make the keys invalid."""
+        self.server.call("DELETE", "/_security/api_key", {"name": self.prefix})
+
     def remove(self) -> None:
         """Delete the indices."""
         found = self.server.call("GET", f"/_cat/indices/{self.prefix}-*?format=json&h=index")

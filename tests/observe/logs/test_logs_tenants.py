@@ -157,7 +157,7 @@ async def test_routes_in_doubt_are_left_out_and_that_is_said(corpus: Corpus) -> 
         await logs.close()
 
 
-async def test_a_new_project_of_an_old_name_sees_only_its_own_time(corpus: Corpus, logs: Logs) -> None:
+async def test_kk4719_a_new_project_of_an_old_name_sees_only_its_own_time(corpus: Corpus, logs: Logs) -> None:
     """What was logged before the project was created belongs to another one that had its name."""
     corpus.add([document("before", pod_of(SHOP), at=NOON - 1), document("after", pod_of(SHOP), at=NOON + 1)])
     assert await found(logs, replace(OWN, since=datetime.fromtimestamp(NOON, UTC)), start_time="0") == ["after"]

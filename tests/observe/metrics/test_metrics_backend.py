@@ -118,7 +118,7 @@ async def test_slow(talk: Talk) -> None:
     async with speaking(talk) as url:
         assert isinstance(await outcome(url), BackendTimeout)
     ticking.cancel()
-    assert ticks > 10
+    assert ticks > 2  # of a loop that is held up there is one at most
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ async def test_stuck_ones_give_way(prometheus_server: lab.Prometheus) -> None:
                     continue
                 return
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await again()
         await client.close()
         await patient.close()

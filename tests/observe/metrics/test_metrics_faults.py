@@ -39,7 +39,7 @@ def project(gateway: Gateway, namespace: str = "shop", **more: Any) -> Tenant:
     return Tenant.project(namespace, gateway.name, gateway.namespace, **more)
 
 
-async def test_first_increments_of_a_new_series_count(ask: Ask, make: Make, end: float) -> None:
+async def test_kk4451_kk4493_first_increments_of_a_new_series_count(ask: Ask, make: Make, end: float) -> None:
     """kk#4493, #4451: the first requests of a new gateway, Ingress or status are not lost, and one request is 1."""
     gateway = make(*[(100.0, {})] * 40, (50.0, {"ingress": "young"}), (20.0, {"status": "404"}))
     found = values(await ask(project(gateway), time=end))
@@ -48,7 +48,7 @@ async def test_first_increments_of_a_new_series_count(ask: Ask, make: Make, end:
     assert found["ingress_request_duration_average"] == pytest.approx(0.02)
 
 
-async def test_the_total_does_not_change_at_each_refresh(ask: Ask, make: Make, end: float) -> None:
+async def test_con2899_the_total_does_not_change_at_each_refresh(ask: Ask, make: Make, end: float) -> None:
     """con#2899: however a moment lies between scrapes, a count is whole, and the same while nothing happens."""
     gateway = make(*[(100.0 + number, {}) for number in range(100)])
     counts = {
@@ -109,6 +109,15 @@ async def test_95_is_95(ask: Ask, make: Make, end: float) -> None:
     found = values(await ask(project(gateway), time=end))
     assert 1 < found["ingress_request_duration_95percentage"] <= 2.5
     assert found["ingress_request_duration_50percentage"] < 0.025
+
+
+async def test_what_is_slower_than_the_last_bucket_shows(ask: Ask, make: Make, end: float) -> None:
+    """The quantiles end at 10 s, where the histogram's last bucket ends; how much lies beyond is a metric."""
+    gateway = make(*[(100.0, {})] * 97, *[(100.0, {"seconds": 60.0})] * 3)
+    found = values(await ask(project(gateway), time=end, metrics_filter="99percentage|slow"))
+    assert found == {"ingress_request_duration_99percentage": 10, "ingress_slow_rate": pytest.approx(0.03)}
+    fast = values(await ask(project(make((100.0, {}))), time=end, metrics_filter="slow"))
+    assert fast == {"ingress_slow_rate": 0}
 
 
 async def test_equal_names_in_two_namespaces_stay_apart(ask: Ask, make: Make, end: float) -> None:
@@ -178,7 +187,9 @@ async def test_order_stays(ask: Ask, make: Make, end: float) -> None:
     assert [row["metric"]["ingress"] for row in rows] == ["a", "b", "c"]
 
 
-async def test_no_data_has_a_reason(ask: Ask, make: Make, prometheus_server: lab.Prometheus, end: float) -> None:
+async def test_con2812_no_data_has_a_reason(
+    ask: Ask, make: Make, prometheus_server: lab.Prometheus, end: float
+) -> None:
     """R9: nothing is said to be nothing because nobody scrapes, or because the gateway is down."""
     nobody = Tenant.project("shop", "nobody", "gateways")
     assert {result["empty"] for result in (await ask(nobody, time=end))["results"]} == {"NotScraped"}

@@ -9,7 +9,7 @@ import pytest
 from gateway_operator.observe.metrics import CATALOG
 from gateway_operator.observe.tenant import Tenant
 from lab.servers import prometheus as lab
-from tests.observe.metrics.traffic import Ask, Gateway, bucket_of, figures, percentile, values
+from tests.observe.metrics.traffic import Ask, Gateway, Pod, Request, bucket_of, figures, percentile, values
 
 OFF = 0.02
 WINDOWS = [
@@ -69,6 +69,28 @@ async def test_what_the_pods_use(ask: Ask, cluster: Tenant, end: float) -> None:
     assert found["ingress_cpu_usage_max"] == pytest.approx(0.3)
     over_rollout = values(await ask(cluster, time=end, duration="2h", metrics_filter="connections"))
     assert over_rollout["ingress_active_connections"] == pytest.approx(35, rel=0.03)
+
+
+async def test_what_a_restarted_nginx_forgot(ask: Ask, prometheus_server: lab.Prometheus, end: float) -> None:
+    """A failure after a restart counts, where as many were counted before, too; an outage of Prometheus adds none."""
+    restart, outage = end - 1000, (end - 2400, end - 1500)
+    gateway = Gateway("forgetful", "gateways", [Pod("a", end - 3600, restarts=(restart,))])
+    failed = (end - 3000, end - 60)
+    gateway.requests = [
+        Request(at, "a", "shop", "web", status, 0.1, 100, 100)
+        for at, status in sorted([*((end - 3600 + 10 * n, "200") for n in range(360)), *((at, "503") for at in failed)])
+    ]
+    prometheus_server.write(
+        lab.Written(one.labels, [(at, value) for at, value in one.samples if not outage[0] < at < outage[1]])
+        for one in gateway.series(end - 3600, end)
+    )
+    tenant = Tenant.project("shop", gateway.name, gateway.namespace)
+    for ago, count in ((0, 1), (1500, 0)):
+        found = values(await ask(tenant, time=end - ago, duration=300, metrics_filter="^ingress_request_(5xx_)?count$"))
+        requests = gateway.truth(end - ago - 300, end - ago)
+        assert found["ingress_request_5xx_count"] == count
+        if not ago:
+            assert found["ingress_request_count"] == len(requests)
 
 
 async def test_over_time(ask: Ask, shared: Gateway, shop: Tenant, end: float) -> None:

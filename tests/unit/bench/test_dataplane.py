@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from types import SimpleNamespace
 
 import pytest
 
 from bench.dataplane import ORDER, handwritten, network, run, sites, throughput
 from bench.dataplane.admission import review
-from bench.dataplane.throughput import Turn
+from bench.dataplane.throughput import Duet, Side
 from bench.dataplane.wrk import Figures, Load, read
 from gateway_operator.networks import is_routable
 from lab.errors import LabError
@@ -81,26 +82,48 @@ def test_a_steady_load_pauses_between_requests():
     assert (load.connections, load.pause) == (64, 8)
 
 
-def test_throughput_is_the_median_of_the_ratios_within_rounds():
-    """A round in which the whole machine was slow changes nothing; failed requests of ours are summed."""
-    turns = {
-        "hand-written": [Turn(figures(100), 1.0), Turn(figures(50), 1.0), Turn(figures(100), 1.0)],
-        "static": [Turn(figures(96), 1.0), Turn(figures(49, read=2), 0.5), Turn(figures(97), 1.0)],
-        "peer": [Turn(figures(40), 1.0), Turn(figures(20), 1.0), Turn(figures(50), 1.0)],
+def duet(gateway: Figures, hand: float = 100, busy: float = 0.5, stolen: float = 0.0) -> Duet:
+    """A gateway with half a processor beside the hand-written file with the other half."""
+    return Duet(Side(gateway, busy), Side(figures(hand), 0.5), stolen)
+
+
+def test_throughput_is_the_median_of_the_ratios_within_duets():
+    """A duet in which the whole machine was slow changes nothing; failed requests of ours are summed."""
+    duets = {
+        "static": {0: duet(figures(96)), 1: duet(figures(49, read=2), hand=50, busy=0.25), 2: duet(figures(97))},
+        "peer": {1: duet(figures(10), hand=50)},
     }
-    rates, thrift, latency, failed = throughput.rows_of("HTTP", turns, "peer")
+    rates, thrift, latency, failed = throughput.rows_of("HTTP", duets, "peer")
     assert (rates.ours, rates.mark, rates.holds, rates.peer) == (0.97, 0.95, True, None)
     assert (thrift.ours, thrift.mark) == (0.97, None)
     assert (latency.ours, latency.better, latency.holds) == (1.0, "lower", None)
     assert (failed.ours, failed.peer, failed.holds) == (2, 0, False)
 
 
+def test_duets_that_the_host_spoiled_are_played_again():
+    """A duet counts when the host took little, and when requests failed in it, however much the host took."""
+    assert throughput.worth_another(duet(figures(100), stolen=0.06))
+    assert not throughput.worth_another(duet(figures(100), stolen=0.05))
+    assert not throughput.worth_another(duet(figures(100, read=1), stolen=0.3))
+
+
 def test_the_peer_stands_beside_ours_with_metrics():
     """It is run with its metrics on, so it is compared with ours that has them on."""
-    turns = {name: [Turn(figures(rate), 1.0)] for name, rate in (("hand-written", 100), ("peer", 47))}
-    turns["dynamic with metrics"] = [Turn(figures(70), 1.0)]
-    rates = throughput.rows_of("HTTP", turns, "peer")[0]
+    duets = {"peer": {0: duet(figures(47))}, "dynamic with metrics": {0: duet(figures(70))}}
+    rates = throughput.rows_of("HTTP", duets, "peer")[0]
     assert (rates.ours, rates.peer, rates.mark, rates.holds) == (0.7, 0.47, 0.65, True)
+
+
+def test_nobody_always_comes_after_the_same_one():
+    """Every other round goes backwards; peers play in every third."""
+    gateways = [SimpleNamespace(name=name) for name in ("static", "dynamic", "peer")]
+    order = [[one.name for one in throughput.playing(gateways, number)] for number in range(4)]
+    assert order == [
+        ["static", "dynamic", "peer"],
+        ["dynamic", "static"],
+        ["static", "dynamic"],
+        ["peer", "dynamic", "static"],
+    ]
 
 
 def test_reviews_ask_for_new_hosts():

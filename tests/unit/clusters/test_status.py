@@ -10,7 +10,7 @@ from gateway_operator.clusters.members import from_config_map, from_object, from
 from gateway_operator.clusters.mirror import wants
 from gateway_operator.clusters.policies import read
 from gateway_operator.clusters.status import MemberFacts, member_status, policy_status
-from gateway_operator.clusters.store import MemberView
+from gateway_operator.clusters.store import MemberView, strip_service, strip_slice
 from gateway_operator.crds.member import MemberCluster
 from gateway_operator.crds.policy import MAX_RIVALS, ClusterTrafficPolicy
 from gateway_operator.crds.schema import structural_schema
@@ -23,14 +23,16 @@ HERE = Place("south", "a")
 def view(name: str, *ips: str, service: str = "tea", port: int = 80, **rest: Any) -> MemberView:
     key = ("shop", service)
     ports = [{"name": "http", "port": port}]
+    meta = {"namespace": "shop", "name": service}
     piece = {
+        "metadata": meta,
         "addressType": "IPv4",
         "ports": [{"name": "http", "port": 8080}],
         "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in ips],
     }
     known = {
-        "services": {key: {"spec": {"ports": ports}}},
-        "slices": {key: {"1": piece}},
+        "services": {key: strip_service({"metadata": meta, "spec": {"ports": ports}})},
+        "slices": {key: (strip_slice(piece),)},
         "synced": frozenset({"shop"}),
     }
     return MemberView(name, **(known | rest))

@@ -55,7 +55,7 @@ CHOSEN = "(chosen by the cluster)"
         ([daemonset(hostPort=80)], [daemonset()], [("hostPort http", "80/TCP", "")]),
     ],
 )
-def test_ports_and_addresses_that_would_change(live, wanted, expected):
+def test_kk4903_ports_and_addresses_that_would_change(live, wanted, expected):
     """What a chart leaves open stays; everything else that others depend on is shown."""
     assert [(move.what, move.old, move.new) for move in moves(live, wanted)] == expected
 
@@ -105,7 +105,7 @@ def test_a_healthy_crd_and_one_that_is_adopted():
     assert [f.severity for f in crds.judge([own])] == [Severity.INFO]
 
 
-def test_versions_of_kubernetes():
+def test_kk4486_kk5489_versions_of_kubernetes():
     """Old ones are warned of, unreachable ones are problems."""
     assert cluster.judge(cluster.ClusterFacts("h", "v1.34.1")) == []
     assert [f.severity for f in cluster.judge(cluster.ClusterFacts("h", "v1.24.9"))] == [Severity.WARNING]

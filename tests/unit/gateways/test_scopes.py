@@ -132,7 +132,7 @@ def test_whoever_holds_a_project_keeps_it():
     assert reason(runs, [older, runs], installed=True) is None
 
 
-def test_cluster_gateways_need_classes_of_their_own():
+def test_kk4759_kk6114_kk5021_cluster_gateways_need_classes_of_their_own():
     """The older keeps a class; another class is served beside it."""
     first, same, own = gateway("a", age=1), gateway("b", age=2), with_class("c", "internal", age=3)
     peers = [first, same, own]

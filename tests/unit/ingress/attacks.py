@@ -55,6 +55,8 @@ VALID: Mapping[str, tuple[str, str]] = {
     "preserve-trailing-slash": ("true", ""),
     "ssl-redirect": ("false", ""),
     "force-ssl-redirect": ("true", ""),
+    "ssl-ciphers": ("ECDHE-RSA-AES128-GCM-SHA256", ""),
+    "ssl-prefer-server-ciphers": ("false", ""),
     "ssl-passthrough": ("false", ""),
     "backend-protocol": ("GRPC", ""),
     "proxy-ssl-secret": ("client", "tls"),

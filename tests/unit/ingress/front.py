@@ -98,3 +98,13 @@ def revocations() -> bytes:
     builder = x509.CertificateRevocationListBuilder().issuer_name(name).last_update(now)
     found = builder.next_update(now + dt.timedelta(days=1)).sign(key, hashes.SHA256())
     return found.public_bytes(serialization.Encoding.PEM)
+
+
+S = service("s", "10.0.0.1")
+T = service("t", "10.0.0.2")
+PREFIX = ("/", "Prefix", "s")
+
+
+def upstream_of(plan: Plan, route: Route) -> Any:
+    """The upstream that a route leads to."""
+    return next(item for item in plan.upstreams if item.id == route.upstream)

@@ -12,13 +12,21 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_operator.ingress.admission.certificates import ServingPair, make
 from gateway_operator.ingress.admission.index import PathIndex
 from gateway_operator.ingress.admission.judge import Judge
+from gateway_operator.ingress.admission.role import counting
 from gateway_operator.ingress.admission.server import PATH, AdmissionServer, Limits
 from gateway_operator.ingress.admission.serving import ServingContext, follow_files
+from gateway_operator.ingress.applied import AppliedState
+from gateway_operator.ingress.checks import Checks
+from gateway_operator.ingress.metrics import Metrics, NginxNumbers
+from gateway_operator.ingress.options import IngressOptions
 from gateway_operator.ingress.parse import parse_ingress
+from gateway_operator.ingress.server import make_app
 from lab.control import free_ports
 from tests.nginx.objects import ingress, rule
 
@@ -29,7 +37,7 @@ KIND = {"group": "networking.k8s.io", "version": "v1", "kind": "Ingress"}
 
 async def eventually(check: Check) -> None:
     """Wait until a check holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await check():
             await asyncio.sleep(0.02)
 
@@ -55,8 +63,14 @@ class Port:
         self.serving = ServingContext()
         self.authority, first = pair()
         self.serving.show(first)
-        judge = Judge(PathIndex(), is_ours=lambda _obj: True, parse=parse_ingress)
-        self.server = AdmissionServer(lambda: judge, lambda outcome, _seconds: self.outcomes.append(outcome), limits)
+        self.metrics = Metrics(controller_class="c", namespace="n", pod="p", version="1")
+        judge = Judge(PathIndex(), is_ours=lambda obj: obj["metadata"]["name"] != "theirs", parse=parse_ingress)
+        self.server = AdmissionServer(
+            lambda: judge,
+            lambda outcome, _seconds: self.outcomes.append(outcome),
+            limits,
+            checked=counting(self.metrics),
+        )
 
     @property
     def url(self) -> str:
@@ -81,7 +95,7 @@ async def listening(limits: Limits) -> AsyncIterator[Port]:
     port = Port(limits)
     task = asyncio.create_task(port.server.listen("127.0.0.1", port.number, port.serving))
     try:
-        await asyncio.wait_for(port.server.listening.wait(), 10)
+        await asyncio.wait_for(port.server.listening.wait(), 60)
         yield port
     finally:
         task.cancel()
@@ -91,7 +105,7 @@ async def listening(limits: Limits) -> AsyncIterator[Port]:
 @pytest.fixture
 async def port() -> AsyncIterator[Port]:
     """A port with small limits."""
-    async with listening(Limits(body=100_000, seconds=1.0, at_once=4)) as made:
+    async with listening(Limits(body=100_000, seconds=60.0, at_once=4)) as made:
         yield made
 
 
@@ -107,6 +121,50 @@ async def test_answers(port):
     assert (status, text) == (400, "the request's object doesn't have the form of an Ingress\n")
     assert port.outcomes == ["allowed", "denied", "failed", "failed"]
     assert (await port.ask(review()))[0] == 200
+
+
+async def scraped(metrics: Metrics, name: str) -> dict[tuple[str, str], float]:
+    """What the controller's port says of one metric, by namespace and Ingress."""
+
+    async def numbers() -> NginxNumbers:
+        return NginxNumbers()
+
+    async def ready() -> str:
+        return ""
+
+    app = make_app(IngressOptions(), metrics, AppliedState(), why_not_ready=ready, numbers=numbers)
+    async with TestClient(TestServer(app)) as client:
+        text = await (await client.get("/metrics")).text()
+    assert f"\n{name}{{" in text or f"# TYPE {name} " not in text  # upstream's name has no _total
+    found = [one for family in text_string_to_metric_families(text) for one in family.samples if family.name == name]
+    assert all(one.labels["controller_pod"] == "p" for one in found)
+    return {(one.labels["namespace"], one.labels["ingress"]): one.value for one in found}
+
+
+async def test_checks_are_counted(port):
+    """By Ingress, as upstream does; neither what isn't ours, nor what is left as it was, nor a deletion counts."""
+    success, errors = (f"nginx_ingress_controller_check_{name}" for name in ("success", "errors"))
+    assert await scraped(port.metrics, success) == {}
+    obj = review()["request"]["object"]
+    theirs = {**obj, "metadata": obj["metadata"] | {"name": "theirs"}}
+    bodies = [review(), review(), review("/a;b"), review(object=theirs), review(oldObject=obj)]
+    bodies += [review(operation="DELETE", object=None, oldObject=obj), b"hello"]
+    for body in bodies:
+        await port.ask(body)
+    assert await scraped(port.metrics, success) == {("apps", "x"): 2}
+    assert await scraped(port.metrics, errors) == {("apps", "x"): 1}
+
+
+async def test_few_checks_are_remembered():
+    """However many names are checked, only the last ones have series."""
+    checks = Checks({}, most=3)
+    for number in range(10):
+        checks.count("apps", f"x{number}", ok=bool(number % 2))
+        checks.count("apps", "often", ok=True)
+    text = "".join(checks.lines())
+    assert text.count("nginx_ingress_controller_check_success{") == 2
+    assert text.count("nginx_ingress_controller_check_errors{") == 1
+    assert 'ingress="often"} 10\n' in text
 
 
 async def test_big_bodies(port):
@@ -128,20 +186,27 @@ async def test_big_bodies(port):
     assert (await port.ask(review()))[0] == 200
 
 
-async def test_slow_clients(port):
+@pytest.fixture
+async def hasty() -> AsyncIterator[Port]:
+    """A port that waits a second for a body."""
+    async with listening(Limits(body=100_000, seconds=1.0, at_once=4)) as made:
+        yield made
+
+
+async def test_slow_clients(hasty):
     """Whoever sends a body slowly is cut off, and as many as may be at work at once don't keep others out for long."""
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{".encode()
-    slow = [await asyncio.open_connection("127.0.0.1", port.number, ssl=port.client()) for _ in range(4)]
+    slow = [await asyncio.open_connection("127.0.0.1", hasty.number, ssl=hasty.client()) for _ in range(4)]
     for _, writer in slow:
         writer.write(head)
         await writer.drain()
 
     async def served() -> bool:
-        return (await port.ask(review()))[0] == 200
+        return (await hasty.ask(review()))[0] == 200
 
     await eventually(served)
     for reader, writer in slow:
-        assert b" 408 " in await asyncio.wait_for(reader.read(), 10)
+        assert b" 408 " in await asyncio.wait_for(reader.read(), 60)
         writer.close()
 
 
@@ -172,7 +237,7 @@ async def test_a_port_that_is_taken():
     port.server = other
     task = asyncio.create_task(other.listen("127.0.0.1", port.number, port.serving))
     try:
-        await asyncio.wait_for(other.listening.wait(), 10)
+        await asyncio.wait_for(other.listening.wait(), 60)
         assert (await port.ask(review()))[0] == 200
     finally:
         task.cancel()

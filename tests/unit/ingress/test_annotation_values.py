@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway_operator.ingress.annotation_readers import AuthUrl
-from gateway_operator.ingress.annotation_refused import SNIPPETS
+from gateway_operator.ingress.annotation_refused import REFUSED, SNIPPETS
 from gateway_operator.ingress.annotation_rows import CRITICAL, OURS, PREFIX, Risk, Row, Support
 from gateway_operator.ingress.annotation_table import BY_KEY, GROUP_ROWS, TABLE
 from gateway_operator.ingress.annotations import NOTHING, ReadRules, read_annotations
@@ -42,6 +42,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "preserve-trailing-slash": {"true": True},
     "ssl-redirect": {"false": False},
     "force-ssl-redirect": {"true": True},
+    "ssl-ciphers": {"ECDHE-RSA-AES256-GCM-SHA384:!aNULL": "ECDHE-RSA-AES256-GCM-SHA384:!aNULL"},
+    "ssl-prefer-server-ciphers": {"true": True, "false": False},
     "ssl-passthrough": {"true": True},
     "backend-protocol": {"https": "https", "GRPC": "grpc", "GRPCS": "grpcs", "HTTP": "http"},
     "proxy-ssl-secret": {"apps/pair": ("apps", "pair"), "pair": ("", "pair")},
@@ -165,6 +167,8 @@ BAD: dict[str, list[str]] = {
     "permanent-redirect-code": ["200", "304", "400"],
     "server-alias": ["~^www\\d+", "a b", "*", ","],
     "upstream-vhost": ["$host", "a b", "x.test/y"],
+    "ssl-ciphers": ["ALL:@SECLEVEL=0", "no-such-cipher", "HIGH;", "HIGH aNULL", "!ALL"],
+    "ssl-prefer-server-ciphers": ["on", "1.2"],
     "backend-protocol": ["FCGI", "AUTO_HTTP", "TCP"],
     "proxy-ssl-secret": ["../pair", "a/b/c", "a/"],
     "proxy-ssl-protocols": ["SSLv3", "TLSv1"],
@@ -185,9 +189,11 @@ BAD: dict[str, list[str]] = {
         "http://a@b.test/",
     ],
     "auth-method": ["get", "GET;", "FOO"],
+    "auth-response-headers": ["X User", ",".join(f"X-{number}" for number in range(101))],
     "auth-signin": ["javascript:alert(1)", "https://x.test/$uid_got"],
     "auth-tls-match-cn": ["one", "CN=(a+)+", 'CN=")x'],
     "auth-tls-error-page": ["@named", "x.test"],
+    "cors-allow-headers": [",", ",".join(f"X-{number}" for number in range(500))],
     "cors-allow-origin": ["a.test", "https://*.*.test", "https://a.test/path"],
     "allowlist-source-range": ["10.0.0.0/33", "all", ","],
     "load-balance": ["random"],
@@ -337,3 +343,12 @@ def test_the_administrator_limits_risk_and_words() -> None:
     assert found.closed
     assert problems[0].field == f"metadata.annotations[{old}]"
     assert read(alias, "evil.test", ReadRules(blocklist=("evil",)))[0] is None
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.name)
+def test_each_refusal_reaches_the_owner(row: Row) -> None:
+    """What isn't honoured leaves nothing behind, and the Event has the row's own words."""
+    found, problems = read_annotations(REF, {row.key: "something"})
+    assert found is NOTHING
+    assert [(problem.ref, problem.reason) for problem in problems] == [(REF, "UnsupportedAnnotation")]
+    assert f"{row.name} ({row.note})" in problems[0].message

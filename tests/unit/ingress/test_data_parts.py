@@ -121,3 +121,14 @@ def test_reloads_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert paced.until_next() == paced.wait("five")
     now[0] += 5
     assert paced.wait("five") == 0
+
+
+def test_replicas_reload_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas that saw the same changes at the same moments have their next reload at different ones."""
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    replicas = [Pace() for _ in range(20)]
+    for paced in replicas:
+        paced.reloaded()
+    waits = {paced.wait("one") for paced in replicas}
+    assert len(waits) == len(replicas)
+    assert max(waits) - min(waits) > pace.JITTER / 3

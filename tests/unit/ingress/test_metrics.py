@@ -70,7 +70,9 @@ def test_reloads_and_data() -> None:
     metrics.refused()
     graph = GraphBuilder().build(Snapshot())
     metrics.take_pass(graph, 2, Applied("gen-00000000000a"))
-    nginx = NginxStatus(True, "gen-a", "gen-a", (1, 26), 2, False, 3, draining_workers=4, draining_ended=1)
+    used: dict[str, Any] = {"cpu_seconds": 1.5, "read_bytes": 5, "written_bytes": 6, "virtual_bytes": 7}
+    used |= {"resident_bytes": 8, "processes": 3, "oldest_start": 9}
+    nginx = NginxStatus(True, "gen-a", "gen-a", (1, 26), 2, False, 3, draining_workers=4, draining_ended=1, **used)
     metrics.take_nginx(NginxNumbers({}, {}, nginx, DataStatus(7, "ab", 12, 100, 200)))
     found = {name.removeprefix("nginx_ingress_controller_"): items[0][1] for name, items in samples(metrics).items()}
     expected = {
@@ -86,6 +88,13 @@ def test_reloads_and_data() -> None:
         "nginx_draining_workers": 4,
         "nginx_draining_ended": 1,
         "nginx_restarts": 3,
+        "nginx_process_cpu_seconds_total": 1.5,
+        "nginx_process_read_bytes_total": 5,
+        "nginx_process_write_bytes_total": 6,
+        "nginx_process_virtual_memory_bytes": 7,
+        "nginx_process_resident_memory_bytes": 8,
+        "nginx_process_num_procs": 3,
+        "nginx_process_oldest_start_time_seconds": 9,
         "nginx_data_version": 7,
         "nginx_data_keys": 12,
         "nginx_data_free_bytes": 100,
@@ -115,6 +124,7 @@ async def test_waiting_for_what_is_applied() -> None:
             "dataDigest": "d" * 64,
             "configHash": 0x0123456789AB,
             "hosts": 3,
+            "quarantine": {"count": 0, "ingresses": []},
             "multiCluster": {"digest": "", "problems": [], "contests": []},
         }
         same = await (await client.get("/applied", params={"after": first["token"], "timeout": "0.05"})).json()

@@ -24,7 +24,7 @@ async def running(names: Names) -> AsyncIterator[None]:
 
 
 async def eventually(check: object) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not check():  # type: ignore[operator]
             await asyncio.sleep(0.01)
 
@@ -65,7 +65,7 @@ async def test_the_systems_resolver() -> None:
     names = Names(lambda: None)
     async with running(names):
         names.follow(["localhost", "does-not-exist.invalid"])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await names.arrived()
     assert names.addresses.get("localhost", ()) == ()
 

@@ -96,14 +96,35 @@ def test_quarantine_ends_with_a_change() -> None:
     item["metadata"]["generation"] = 1
     quarantine = Quarantine()
     quarantine.hold(item, "nginx: [emerg] 1#1: host not found in /run/gateway/gen-1/x.conf:1")
-    assert quarantine.left_out([item]) == {item["metadata"]["uid"]}
+    assert quarantine.admitted([item])[1] == {item["metadata"]["uid"]}
     assert "host not found" in quarantine.problems[0].message
     assert "/run" not in quarantine.problems[0].message
     item["metadata"]["resourceVersion"] = "999"
-    assert quarantine.left_out([item])
+    assert quarantine.admitted([item])[1]
     item["metadata"]["generation"] = 2
-    assert not quarantine.left_out([item])
+    assert not quarantine.admitted([item])[1]
     assert not quarantine.problems
+
+
+def test_who_waits_keeps_the_last_good_form() -> None:
+    """Until judged or changed: with a good form that is built, without one nothing; who is held waits no more."""
+    old, new, fresh = ingress("one"), ingress("one"), ingress("two")
+    for generation, item in enumerate((old, new, fresh), 1):
+        item["metadata"]["generation"] = generation
+    uid = old["metadata"]["uid"]
+    new["metadata"]["uid"] = uid
+    quarantine = Quarantine()
+    quarantine.let_wait(new, old)
+    quarantine.let_wait(fresh, None)
+    assert quarantine.admitted([new, fresh]) == ((old, fresh), {fresh["metadata"]["uid"]})
+    assert quarantine.waiting([new, fresh]) == [new, fresh]
+    quarantine.hold(fresh, "[emerg] no")
+    quarantine.admit(uid)
+    assert quarantine.admitted([new, fresh]) == ([new, fresh], {fresh["metadata"]["uid"]})
+    quarantine.let_wait(new, old)
+    new["metadata"]["generation"] = 9
+    assert quarantine.admitted([new, fresh])[0] == [new, fresh]
+    assert not quarantine.waits
 
 
 def test_cpus_of_both_cgroup_versions(tmp_path: Path) -> None:

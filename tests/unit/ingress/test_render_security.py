@@ -7,11 +7,13 @@ tree of shut paths (it guards something), or the tree of a harmless value.
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import functools
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lab.nginx
+from gateway_operator.crds.config_keys import KEYS
 from gateway_operator.ingress.annotation_rows import Support
 from gateway_operator.ingress.annotation_table import TABLE
 from gateway_operator.ingress.certificates import self_signed
@@ -31,6 +34,7 @@ from gateway_operator.ingress.planner import compile_plan, read_config
 from gateway_operator.ingress.problems import Ref
 from gateway_operator.ingress.render import dynamic, static
 from gateway_operator.ingress.render.common import Rendered, version_file
+from gateway_operator.ingress.snapshot import Snapshot
 from tests.nginx.objects import configmap, opaque, rule, secret, site, world
 from tests.unit.ingress.attacks import BASES, MARK, PAYLOADS, VALID
 
@@ -43,8 +47,10 @@ MACHINE = Machine(18080, 18443, 18246, modules=str(lab.nginx.modules()), lua=str
 ROWS = {row.name: row for row in TABLE if row.support is not Support.UNSUPPORTED}
 
 
-def rendered(*objects: Any, config: Mapping[str, str] | None = None) -> tuple[Rendered, Rendered]:
-    """Both renderers' files for these Ingresses, among Secrets, Services and ConfigMaps that are in order."""
+def rendered(
+    *objects: Any, config: Mapping[str, str] | None = None, spoil: Callable[[Snapshot], None] | None = None
+) -> tuple[Rendered, Rendered]:
+    """Both renderers' files for these Ingresses, among objects that are in order until `spoil` has changed them."""
     chain = b"".join(blob.bytes() for blob in PAIR.cert_chain_pems)
     snapshot = world(
         site("evil.test", name="main", created="2020-01-01T00:00:00Z"),
@@ -59,6 +65,8 @@ def rendered(*objects: Any, config: Mapping[str, str] | None = None) -> tuple[Re
         names={"auth.test": ("10.0.0.9",)},
         config={"global-allowed-response-headers": "X-Allowed"} | dict(config or {}),
     )
+    if spoil is not None:
+        spoil(snapshot)
     gateway = read_config(snapshot.config, Ref("ConfigMap", "", ""), snapshot.configmaps)
     graph = GraphBuilder().build(snapshot, config=gateway)
     plan = compile_plan(graph, gateway, MACHINE, FAKE).plan
@@ -101,7 +109,7 @@ def parse(files: Rendered) -> list[dict[str, Any]]:
         folder = Path(name)
         write(files, folder)
         parsed = crossplane.parse(
-            str(folder / "nginx.conf"), combine=True, strict=False, check_ctx=False, check_args=False
+            str(folder / "nginx.conf"), comments=True, combine=True, strict=False, check_ctx=False, check_args=False
         )
     assert parsed["status"] == "ok", parsed["errors"]
     return list(parsed["config"][0]["parsed"])
@@ -114,6 +122,14 @@ def write(files: Rendered, folder: Path) -> None:
         (folder / file).write_bytes(content)
 
 
+def comments(block: list[dict[str, Any]]) -> list[str]:
+    """What nginx takes for comments: a text of users there becomes configuration with the next line break."""
+    found: list[str] = []
+    for item in block:
+        found += [item["comment"]] if item["directive"] == "#" else comments(item.get("block") or [])
+    return found
+
+
 NAMING = {"set", "map", "geo", "split_clients", "upstream", "limit_req_zone", "limit_conn_zone", "auth_request_set"}
 
 
@@ -122,7 +138,8 @@ def names(block: list[dict[str, Any]]) -> list[str]:
     found = []
     for item in block:
         if item["directive"] in NAMING:
-            found += [text for text in item["args"] if text.startswith(("$", "zone=", "u_", "p_"))]
+            given = item["args"][:1] if item["directive"] == "set" else item["args"]  # what follows is a value
+            found += [text for text in given if text.startswith(("$", "zone=", "u_", "p_"))]
         found += names(item.get("block") or [])
     return found
 
@@ -174,12 +191,15 @@ def check(name: str, text: str, base: str) -> None:
         if files.files == plain(name)[number].files:
             continue
         tree = parse(files)
+        assert not any(MARK in found for found in comments(tree)), (name, text)
         allowed = [trees[number] for trees in harmless(name)] + [shape(parse(plain(name)[number]))]
         assert shape(tree) in allowed, (name, text)
         assert not any(MARK in entry for entry in names(tree)), (name, text)
 
 
-PLACES = ("path", "regex path", "host", "service", "port", "secret", "tls host", "name")
+PLACES = (
+    "path", "regex path", "host", "service", "port", "secret", "tls host", "name", "namespace", "uid", "annotation",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -202,15 +222,99 @@ def test_payloads_in_rules(place: str, payload: str) -> None:
         item["spec"]["tls"][0]["secretName"] = payload
     elif place == "tls host":
         item["spec"]["tls"][0]["hosts"].append(payload)
+    elif place == "annotation":
+        item["metadata"]["annotations"][f"nginx.ingress.kubernetes.io/{payload}"] = payload
     else:
-        item["metadata"]["name"] = payload
+        item["metadata"][place] = payload
     for files in rendered(item):
         tree = parse(files)
+        assert not any(MARK in found for found in comments(tree))
         top = [entry["directive"] for entry in tree if entry["directive"] != "#"]
         assert set(top) <= TOP_LEVEL
         assert set(directives(tree)) <= KNOWN
         assert not any(MARK in found for found in names(tree))
         assert not any(MARK in file for file in files.files)
+
+
+def spoiled(source: str, payload: str) -> Callable[[Snapshot], None]:
+    """What puts a payload into one of the objects that Ingresses refer to."""
+
+    def spoil(snapshot: Snapshot) -> None:
+        service: Any = snapshot.services["apps", "a"]["spec"]
+        slices: Any = snapshot.slices["apps", "a"]
+        users: Any = snapshot.secrets["apps", "users"]["data"]
+        headers: Any = snapshot.configmaps["apps", "headers"]["data"]
+        if source == "address":
+            slices[0]["endpoints"] = [{"addresses": [payload, "10.0.0.7"]}]
+        elif source == "cluster IP":
+            service["clusterIP"] = payload
+        elif source == "external name":
+            service |= {"type": "ExternalName", "externalName": payload}
+        elif source == "password":
+            lines = f"ann:{{PLAIN}}secret\n{payload}\nbob:{payload}\n"
+            users["auth"] = base64.b64encode(lines.encode()).decode()
+        elif source == "header":
+            headers[payload] = "x"
+        else:
+            headers["X-Allowed"] = payload
+
+    return spoil
+
+
+# what users write beside Ingresses, with a harmless value
+SOURCES = {
+    "address": "10.0.0.8",
+    "cluster IP": "10.0.0.8",
+    "external name": "auth.test",
+    "header": "X-Allowed",
+    "header value": "yes",
+    "password": "eve:{PLAIN}secret",
+}
+
+
+def referring(source: str) -> Any:
+    """An Ingress that refers to all kinds of objects."""
+    notes = BASES["basic"] | {"custom-headers": "headers", "service-upstream": str(source == "cluster IP").lower()}
+    return site("evil.test", dict(notes), ("/p", "Prefix", "a"), name="evil")
+
+
+@functools.cache
+def usual(source: str) -> list[set[str]]:
+    """The directives that it needs when all is in order."""
+    found = rendered(referring(source), spoil=spoiled(source, SOURCES[source]))
+    return [set(directives(parse(files))) | KNOWN for files in found]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_payloads_in_other_objects(source: str, payload: str) -> None:
+    """EndpointSlices, Services, ConfigMaps and Secrets are written by users, too."""
+    found = rendered(referring(source), spoil=spoiled(source, payload))
+    for files, allowed in zip(found, usual(source), strict=True):
+        tree = parse(files)
+        assert set(directives(tree)) <= allowed
+        assert not any(MARK in found for found in (*names(tree), *comments(tree), *files.files))
+        assert not any(MARK.encode() in files.files[name] for name in files.files if name.startswith("passwords/"))
+
+
+@pytest.mark.parametrize("key", sorted(name for name, found in KEYS.items() if found.honoured))
+def test_payloads_in_the_configmap(key: str) -> None:
+    """What a ConfigMap's key takes is no more than a value: the tree has only directives that nginx.conf has anyway."""
+    default = KEYS[key].default
+    good = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    without = settings_of({})
+    for text in [text for payload in PAYLOADS for text in (payload, good + payload)]:
+        if settings_of({key: text}) == without:
+            continue  # refused
+        for files in rendered(site("evil.test", name="evil"), config={key: text}):
+            tree = parse(files)
+            assert set(directives(tree)) <= KNOWN, (key, text)
+            assert not any(MARK in found for found in (*names(tree), *comments(tree))), (key, text)
+
+
+def settings_of(config: dict[str, str]) -> Any:
+    """What a ConfigMap comes to, but its problems."""
+    return dataclasses.replace(read_config(config, Ref("ConfigMap", "", "")), problems=())
 
 
 def directives(block: list[dict[str, Any]]) -> list[str]:

@@ -10,12 +10,13 @@ import yaml
 
 from gateway_objects import SETTINGS, WORKING, gateway, project
 from gateway_operator.gateways.claims import claim_of
-from gateway_operator.gateways.naming import nginx_name, service_name
+from gateway_operator.gateways.naming import controller_value, nginx_name, service_name
 from gateway_operator.names import RELEASE_NAME_LIMIT
-from gateway_operator.releases.gateway_values import controller_value, locked_values
+from gateway_operator.releases.gateway_values import locked_values
 from gateway_operator.releases.gateways import GatewayKind, NginxKind, register_kinds
 from gateway_operator.releases.kinds import KINDS, LiveObjects
 from gateway_operator.settings import GatewaySettings
+from gateway_operator.traffic.gateways import Quarantined
 
 SAMPLE = Path(__file__).resolve().parents[3] / "docs" / "samples" / "gateway.yaml"
 IMAGE = GatewaySettings.model_validate({"repository": "r.example/gateway-operator", "tag": "v1"})
@@ -78,7 +79,7 @@ def test_the_cluster_gateway_leaves_projects_with_a_gateway_their_status():
     assert locked["controller"]["statusExcludedNamespaces"] == ["a", "b"]
 
 
-def test_two_hundred_gateways_share_no_lease_and_no_controller_value():
+def test_r22_two_hundred_gateways_share_no_lease_and_no_controller_value():
     """Also where names are long and differ only at their ends."""
     objs = [gateway(f"{'n' * 240}-{number}", f"{'s' * 60}{number % 3}") for number in range(200)]
     claims = [claim_of(obj) for obj in objs]
@@ -224,7 +225,7 @@ def status_of(*objects, spec=None):
     return NginxKind().status(nginx(spec), LiveObjects(tuple(objects)))
 
 
-def test_status_of_a_load_balancer():
+def test_kk5604_kk5695_status_of_a_load_balancer():
     """Addresses are IPs or host names; ports and pods are told."""
     ingress = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.example"}]}}
     status = status_of(workload(), service("LoadBalancer", status=ingress), service("ClusterIP", name="g-metrics"))
@@ -236,7 +237,7 @@ def test_status_of_a_load_balancer():
     assert [(c["type"], c["status"]) for c in status["conditions"]] == [("AddressAssigned", "True")]
 
 
-def test_a_pending_load_balancer_is_a_condition_of_its_own():
+def test_kk5889_con2390_con2983_a_pending_load_balancer_is_a_condition_of_its_own():
     """It says what to do, and which ports work meanwhile; it doesn't keep Ready away."""
     status = status_of(workload(), service("LoadBalancer"))
     (condition,) = status["conditions"]
@@ -294,3 +295,15 @@ def test_a_gateway_tells_what_its_nginx_tells():
     assert (status["address"], status["replicas"]) == ("NodePort 30080,30443", 3)
     assert [c["type"] for c in status["conditions"]] == ["AddressAssigned"]
     assert "digest" not in status
+
+
+def test_whom_nginx_refuses_stays_said_while_no_pod_tells():
+    """Without a word of a pod the last one stays, and a Gateway says what its Nginx does."""
+    told = NginxKind(quarantines=lambda *_: Quarantined(1, (("shop/bad", "no size"),))).status(nginx(), LiveObjects())
+    said = [c for c in told["conditions"] if c["type"] == "IngressesServed"]
+    assert [(c["status"], c["reason"]) for c in said] == [("False", "IngressesLeftOut")]
+    assert "shop/bad: no size" in said[0]["message"]
+    silent = {**nginx(), "status": told}
+    assert said[0] in NginxKind().status(silent, LiveObjects())["conditions"]
+    assert said[0] in GatewayKind().status(gateway("g"), LiveObjects((silent,)))["conditions"]
+    assert not [c for c in NginxKind().status(nginx(), LiveObjects())["conditions"] if c["type"] == "IngressesServed"]

@@ -106,7 +106,7 @@ def test_index_knows_newest_deployed_and_owner():
 async def test_waiting_for_what_was_just_written():
     """The watch is behind; the waiter sees it come."""
     index = ReleaseIndex()
-    waiting = asyncio.create_task(index.wait_until(("ns", "web"), lambda r: r is not None, 5))
+    waiting = asyncio.create_task(index.wait_until(("ns", "web"), lambda r: r is not None, 60))
     await asyncio.sleep(0)
     index.on_event("ADDED", secret())
     assert await waiting is True

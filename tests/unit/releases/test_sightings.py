@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from gateway_operator.releases.objects import release_of
-from gateway_operator.releases.sightings import proven, slim, suspicious, whole
+from gateway_operator.releases.sightings import is_slim, proven, service, slim, suspicious, whole
 from managed import entry, managed
 
 HELM = entry("helm", {"f:data": {"f:text": {}}})
@@ -57,3 +57,17 @@ def test_what_is_suspicious():
     assert suspicious("MODIFIED", slim(seen("8", generation=1, labels={"a": "b"})), first, first=False)
     assert suspicious("MODIFIED", slim(seen("8", generation=1, annotations={"a": "b"})), first, first=False)
     assert suspicious("MODIFIED", slim(seen("8")), slim(seen("7")), first=False)  # a kind without generations
+
+
+def test_of_a_mirror_service_little_is_kept():
+    """It has neither an address nor pods of its own; all others are held whole."""
+    mirror = seen() | {"spec": {"clusterIP": "None", "ports": [{"port": 80}]}}
+    assert is_slim(service(mirror))
+    assert proven(service(mirror)) == proven(whole(mirror)) != ([], [])
+    for spec in ({"clusterIP": "None", "selector": {"app": "x"}}, {"clusterIP": "10.96.0.1"}):
+        assert not is_slim(service(mirror | {"spec": spec}))
+
+
+def test_objects_of_a_release_share_their_annotations():
+    """One object for all of them."""
+    assert slim(seen())["metadata"]["annotations"] is slim(seen("8"))["metadata"]["annotations"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway_operator.clusters.mirror import MirrorRow, MirrorRows
+from gateway_operator.clusters.policies import Port, Service
 from gateway_operator.releases.gateways import NginxKind
 from gateway_operator.releases.policies import PolicyKind
 from gateway_operator.releases.records import ReleaseRecord
@@ -70,8 +72,29 @@ def test_the_mirrors_of_a_policy():
     obj = {"metadata": {"name": "cafe", "namespace": "shop"}}
     waiting = PolicyKind().plan(obj, [], SETTINGS, installed=False).traffic
     assert (waiting.known, waiting.required) == (False, True)
-    plan = PolicyKind(lambda *_: [{"name": "ctp-1"}]).plan(obj, [], SETTINGS, installed=False)
-    assert (plan.release_name, plan.traffic.values) == ("ctp-cafe", {"mirrors": [{"name": "ctp-1"}]})
+    row = MirrorRow("ctp-1", "wuhan", Service("shop", "tea", Port(number=80)))
+    one, two = MirrorRows((row,)), MirrorRows((row, row._replace(name="ctp-2")))
+    plan = PolicyKind(lambda *_: one).plan(obj, [], SETTINGS, installed=False)
+    assert (plan.release_name, plan.traffic.values) == ("ctp-cafe", {"mirrors": [row.as_values()]})
+    assert plan.traffic.digest == MirrorRows((row,)).digest != two.digest
     conditions = [{"type": word} for word in ("Accepted", "Ready", "Deployed", "Drifted")]
     status = {"digest": "d", "message": "m", "observedGeneration": 1, "conditions": conditions}
     assert as_guest(status) == {"digest": "d", "conditions": [{"type": "Deployed"}, {"type": "Drifted"}]}
+
+
+def test_a_pass_at_rest_makes_no_mirrors():
+    """Thousands of them are known by their name; they are made for helm alone."""
+    made = []
+
+    class Counted:
+        digest = "d"
+
+        def as_values(self) -> list[dict[str, object]]:
+            made.append(1)
+            return []
+
+    obj = {"metadata": {"name": "cafe", "namespace": "shop"}}
+    plans = [PolicyKind(lambda *_: Counted()).plan(obj, [], SETTINGS, installed=True) for _ in range(3)]
+    assert ({plan.traffic.digest for plan in plans}, made) == ({"d"}, [])
+    assert plans[0].traffic.values == {"mirrors": []}
+    assert made == [1]

@@ -77,7 +77,7 @@ def test_every_selector_has_its_tenant(
             assert (named, "=", ingress) in rest
         elif not process and resources:
             assert (named, "=~", resources) in rest
-        known = {"controller_pod", "ingress", "policy", "status", "status_class", "state"}
+        known = {"controller_pod", "ingress", "policy", "status", "status_class", "state", "le"}
         assert {one for one, _, _ in rest} <= known
         labels = [one for one, _, _ in matchers]
         assert len(labels) == len(set(labels))
