@@ -19,14 +19,14 @@ from gateway_operator.crds.manifests import all_yaml
 from gateway_operator.kube import Api
 from lab.apiserver import ApiCluster
 
-SLOW = 30.0
+SLOW = 120.0
 
 
 def prepare(centre: ApiCluster) -> None:
     """Give the centre our kinds."""
     centre.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=all_yaml())
     for name in ("clustertrafficpolicies", "memberclusters"):
-        centre.kubectl("wait", "--for=condition=Established", f"crd/{name}.k8s.nginx.org", "--timeout=30s")
+        centre.kubectl("wait", "--for=condition=Established", f"crd/{name}.k8s.nginx.org", "--timeout=120s")
 
 
 async def until(check: Callable[[], Awaitable[Any]], what: str, seconds: float = SLOW) -> Any:

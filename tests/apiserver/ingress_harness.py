@@ -7,11 +7,16 @@ import os
 import signal
 import socket
 import subprocess
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from lab.apiserver import ApiCluster
+from lab.control import documents
+from tests import forked
 from tests.nginx.harness import Gateway, free_port
 
 
@@ -23,7 +28,7 @@ def own_address() -> str:
 
 
 class Controller:
-    """`gateway-operator ingress` as a process, with a gateway of its own."""
+    """`gateway-operator ingress` as a process (a fork), with a gateway of its own."""
 
     def __init__(self, cluster: ApiCluster, gateway: Gateway, namespace: str, *flags: str) -> None:
         self.gateway = gateway
@@ -35,15 +40,16 @@ class Controller:
             "POD_NAME": "gateway-0",
             "POD_NAMESPACE": namespace,
         }
-        argv = [sys.executable, "-m", "gateway_operator", "ingress", f"--healthz-port={self.health}"]
-        argv += [
+        arguments = [
+            "ingress",
+            f"--healthz-port={self.health}",
             f"--http-port={gateway.http}",
             f"--https-port={gateway.https}",
             f"--status-port={gateway.status}",
             *flags,
         ]
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
+            self.process = forked.program(forked.CONTROLLER, arguments, env=env, log=log)
 
     def log(self) -> str:
         """What the controller wrote so far."""
@@ -54,11 +60,14 @@ class Controller:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"the controller doesn't stop:\n{self.log()[-3000:]}") from None
+
+
+Start = Callable[..., Controller]
 
 
 class World:
@@ -70,9 +79,7 @@ class World:
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """Create or change objects."""
-        items = [self._placed(item) for item in objects]
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-        self.cluster.kubectl("apply", "-f", "-", input=text)
+        self.cluster.kubectl("apply", "-f", "-", input=documents(map(self._placed, objects)))
 
     def _placed(self, obj: dict[str, Any]) -> dict[str, Any]:
         return obj | {"metadata": {"namespace": self.namespace} | obj["metadata"]}
@@ -95,6 +102,16 @@ class World:
         """The addresses in an Ingress's status."""
         found = self.get("ingress", name).get("status", {}).get("loadBalancer", {}).get("ingress", [])
         return [{key: item[key] for key in ("ip", "hostname") if key in item} for item in found]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A gateway with its controller that serves the Ingress `one`."""
+
+    world: World
+    gateway: Gateway
+    controller: Controller
+    ingress_class: str
 
 
 def service(name: str, port: int) -> list[dict[str, Any]]:
@@ -137,3 +154,29 @@ def write(path: Path, text: str) -> Path:
     """Write a file and return its path."""
     path.write_text(text)
     return path
+
+
+def cluster_flags(ingress_class: str) -> list[str]:
+    """A cluster gateway of one class."""
+    return [
+        f"--controller-class=example.test/{ingress_class}",
+        f"--ingress-class={ingress_class}",
+        "--publish-status-address=192.0.2.7",
+        f"--election-id={ingress_class}",
+    ]
+
+
+def serves(gateway: Gateway, host: str, expected: str | int = "a", path: str = "/") -> Callable[[], object]:
+    """Make a check for `eventually`."""
+
+    async def check() -> bool:
+        return await gateway.backend_of(host, path) == expected
+
+    return check
+
+
+async def ready(controller: Controller) -> int:
+    """The status of /readyz."""
+    url = f"http://127.0.0.1:{controller.health}/readyz"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status

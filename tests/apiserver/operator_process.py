@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -17,18 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from lab.apiserver import ApiCluster
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from lab.control import free_ports
+from tests import forked
 
 
 class Operator:
     """A running operator and its ports."""
 
-    def __init__(self, process: subprocess.Popen[bytes], health: int, metrics: int, log: Path) -> None:
+    def __init__(self, process: forked.Fork, health: int, metrics: int, log: Path) -> None:
         self.process, self.health, self.metrics, self._log = process, health, metrics, log
 
     @property
@@ -67,14 +60,14 @@ class Operator:
 def operator(
     cluster: ApiCluster, namespace: str, *flags: str, helm: Path | None = None, cwd: Path | None = None
 ) -> Iterator[Operator]:
-    """Run `gateway-operator run` with its lease in `namespace`."""
-    health, metrics = free_port(), free_port()
+    """Run `gateway-operator run` with its lease in `namespace`, as a fork."""
+    health, metrics = free_ports(2)
     env = os.environ | {"KUBECONFIG": str(cluster.kubeconfig), "POD_NAMESPACE": namespace}
     addresses = [f"--health-probe-bind-address=127.0.0.1:{health}", f"--metrics-bind-address=127.0.0.1:{metrics}"]
     helms = ["--helm", str(helm)] if helm else []
-    command = [sys.executable, "-m", "gateway_operator", "run", *addresses, *helms, *flags]
+    arguments = ["run", *addresses, *helms, *flags]
     with tempfile.NamedTemporaryFile(suffix=".log") as log:  # a pipe that nobody reads would stop the operator
-        process = subprocess.Popen(command, env=env, stderr=log, cwd=cwd)
+        process = forked.program(forked.OPERATOR, arguments, env=env, log=log, cwd=cwd)
         try:
             yield Operator(process, health, metrics, Path(log.name))
         finally:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import stat
+import subprocess
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,15 +26,23 @@ CHARTS = Path(__file__).parent / "charts"
 PATIENCE = 120.0  # of a machine that is slow and busy
 T = TypeVar("T")
 
-# Counts each call; waits while the file `hold` is there; fails with the text of `fail-<verb>`, or hangs and is deaf
-# while there is a `hang-<verb>`; else becomes the real helm.
+# Counts each call; says the version by itself, as every operator asks for it; waits while the file `hold` is there;
+# fails with the text of `fail-<verb>`, or hangs and is deaf while there is a `hang-<verb>`; else becomes the real helm.
 SHIM = """#!/bin/bash
 echo "$$ $1 $2" >> {folder}/calls
-while [ "$1" != version ] && [ -e {folder}/hold ]; do sleep 0.05; done
+if [ "$1" = version ]; then printf {version}; exit; fi
+while [ -e {folder}/hold ]; do sleep 0.05; done
 if [ -e {folder}/hang-$1 ]; then trap "" TERM; while :; do sleep 0.2; done; fi
 if [ -e {folder}/fail-$1 ]; then cat {folder}/fail-$1 >&2; exit 1; fi
 exec -a helm {helm} "$@"
 """
+
+
+@functools.cache
+def version_of(helm: Path) -> str:
+    """Return the version of a helm as it says it: v4.1.2."""
+    command = [helm, "version", "--template", "{{ .Version }}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 async def eventually(ask: Callable[[], Awaitable[T]], *, within: float = PATIENCE) -> T:
@@ -73,7 +83,7 @@ class World:
         self.namespace = f"ns-{uuid.uuid4().hex[:8]}"
         self.real_helm = helm
         self.shim = folder / "helm-shim"
-        self.shim.write_text(SHIM.format(folder=folder, helm=helm))
+        self.shim.write_text(SHIM.format(folder=folder, helm=helm, version=version_of(helm)))
         self.shim.chmod(self.shim.stat().st_mode | stat.S_IEXEC)
         (folder / "calls").touch()
 

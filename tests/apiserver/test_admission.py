@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -31,8 +30,9 @@ from gateway_operator.ingress.sources import INGRESSES, SECRETS
 from gateway_operator.kube import Api
 from helm_runner import Helm
 from lab.apiserver import ApiCluster
-from lab.control import free_ports
+from lab.control import documents, free_ports
 from releases_lab import eventually
+from tests import forked
 
 PREFIX = "nginx.ingress.kubernetes.io/"
 
@@ -56,7 +56,7 @@ class Release:
         self.cluster, self.namespace, self.folder = cluster, namespace, folder
         self.name = f"gw-{uuid.uuid4().hex[:6]}"
         self.port, self.health, self.status = free_ports(3)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: forked.Fork | None = None
         self._log = folder / "controller.log"
         controller = {
             "ingressClass": self.name,
@@ -77,9 +77,7 @@ class Release:
                 webhook["clientConfig"]["url"] = f"https://127.0.0.1:{self.port}{path}"
                 webhook["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}}
                 webhook["timeoutSeconds"] = 10  # a busy machine must not make the test fail
-        self.cluster.kubectl(
-            "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-        )
+        self.cluster.kubectl("apply", "-f", "-", input=documents(objects))
 
     def start(self) -> None:
         """Start the controller with its ServiceAccount's token and the chart's flags."""
@@ -97,14 +95,13 @@ class Release:
         args = [arg.replace("$(POD_NAMESPACE)", self.namespace) for arg in self._args]
         args += [f"--healthz-port={self.health}", f"--status-port={self.status}"]
         with self._log.open("ab") as log:
-            argv = [sys.executable, "-m", "gateway_operator", *args]
-            self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
+            self.process = forked.program(forked.CONTROLLER, args, env=env, log=log)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the controller."""
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(30)
+            self.process.wait(60)
             self.process = None
 
     def uninstall(self) -> None:
@@ -130,7 +127,7 @@ class Release:
             said = self.create(bad, "--dry-run=server")
             return "is no path that can be served" in said
 
-        await eventually(judges, within=60)
+        await eventually(judges)
 
     def log(self) -> str:
         """What the controller wrote."""
@@ -186,7 +183,7 @@ async def test_changes_of_what_is_stored_already(release: Release) -> None:
     kubectl("delete", "ingress", "old", *where)
 
 
-async def test_a_webhook_that_is_down(release: Release) -> None:
+async def test_kk6238_kk6240_a_webhook_that_is_down(release: Release) -> None:
     """Fail stops writes, Ignore lets them pass; a controller that is back judges with the same certificate."""
     release.start()
     await release.works()
@@ -199,7 +196,7 @@ async def test_a_webhook_that_is_down(release: Release) -> None:
     async def passes() -> bool:
         return release.create(ingress("bad", "b.test", "/a;b", **ours), "--dry-run=server") == ""
 
-    await eventually(passes, within=30)
+    await eventually(passes)
     patch_policy(release, "Fail")
     release.start()
     await release.works()

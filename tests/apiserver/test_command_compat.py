@@ -14,6 +14,7 @@ from gateway_operator.commands.session import Session
 from gateway_operator.errors import Forbidden
 from helm_runner import Helm
 from lab.apiserver import ApiCluster
+from lab.control import documents
 
 PREFIX = "nginx.ingress.kubernetes.io/"
 UPSTREAM = {"repository": "registry.example/ingress-nginx/controller", "tag": "v1.15.1"}
@@ -42,8 +43,7 @@ def installed(api_cluster: ApiCluster, namespace: str, helm_binary: Path, tmp_pa
     rendered = Helm(helm_binary, tmp_path).render("ingress-nginx", {"controller": controller}, namespace=namespace)
     objects = [obj for obj in rendered.objects if obj["kind"] in {"Deployment", "ConfigMap"}]
     objects += [ingress("good", proxy_body_size="8m"), ingress("bad", server_snippet="return 200;")]
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-    api_cluster.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+    api_cluster.kubectl("apply", "-n", namespace, "-f", "-", input=documents(objects))
     return namespace
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import subprocess
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -166,7 +165,7 @@ async def test_a_missing_right_is_named(expect, clinic):
         await expect("problem rights", f"{HOME}:{OPERATOR}", "it may not get, list, watch, create", "ingressclasses")
     finally:
         clinic.kubectl("patch", "clusterrole", OPERATOR, "--type=merge", "-p", json.dumps({"rules": role["rules"]}))
-        time.sleep(0.5)
+        await eventually(lambda: _has_it(clinic))  # the next test must find it whole
 
 
 async def _lacks(clinic: Clinic) -> bool:
@@ -175,6 +174,10 @@ async def _lacks(clinic: Clinic) -> bool:
         await asyncio.to_thread(clinic.kubectl, "auth", "can-i", "get", "ingressclasses", account)
         return False
     return True
+
+
+async def _has_it(clinic: Clinic) -> bool:
+    return not await _lacks(clinic)
 
 
 async def test_charts_that_do_not_load(expect, tmp_path):
@@ -223,6 +226,9 @@ async def test_objects_that_are_not_ready_refused_or_held(expect, clinic, namesp
     assigned = {"type": "AddressAssigned", "status": "False", "reason": "LoadBalancerPending", "message": "none yet"}
     conditions(clinic, where, "one", {**ready, "status": "True", "reason": "Ready", "message": ""}, assigned)
     await expect("warning gateways", f"Gateway {where}/one", "no address: none yet", code=0)
+    bad = {"type": "IngressesServed", "status": "False", "reason": "IngressesLeftOut", "message": "shop/bad: no size"}
+    conditions(clinic, where, "one", {**ready, "status": "True", "reason": "Ready", "message": ""}, bad)
+    await expect("warning gateways", f"Gateway {where}/one", "shop/bad: no size", "mend or delete it", code=0)
     gateway(clinic, where, "one", spec={"service": {"type": "NodePort"}})
     await expect("warning objects", "its status is about an older spec", code=0)
 

@@ -67,7 +67,7 @@ async def holds(world: World, *expected: tuple[str, str, str]) -> None:
         return records(world) == set(expected)
 
     try:
-        await eventually(same, 30)
+        await eventually(same)
     except AssertionError as error:
         raise AssertionError(f"{records(world)} instead of {set(expected)}") from error
 
@@ -99,7 +99,7 @@ async def test_names_of_challenges_are_no_surprise(world: World, controller: Con
     async def both() -> bool:
         return world.status("shop") == world.status("cm-acme-http-solver-1") == [{"ip": "192.0.2.7"}]
 
-    await eventually(both, 30)
+    await eventually(both)
     world.delete("ingress", "cm-acme-http-solver-1")
     await holds(world, ("shop.test", "A", "192.0.2.7"))
     assert controller.process.poll() is None

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 import yaml
 
 from lab.apiserver import ApiCluster
+from tests import forked
 
 ROOT = Path(__file__).resolve().parents[2]
 GATEWAY = "gateways.gateway.kubesphere.io"
@@ -80,13 +80,13 @@ class Installed:
         return file
 
     @contextlib.contextmanager
-    def pods(self, count: int) -> Iterator[list[subprocess.Popen[str]]]:
-        """Run replicas with the rights of the chart's ServiceAccount."""
+    def pods(self, count: int) -> Iterator[list[forked.Fork]]:
+        """Run replicas, as forks, with the rights of the chart's ServiceAccount."""
         env = {**os.environ, "KUBECONFIG": str(self.kubeconfig()), "POD_NAMESPACE": self.namespace}
-        command = [sys.executable, "-m", "gateway_operator", "run", "--config", str(self.config())]
+        arguments = ["run", "--config", str(self.config())]
         with contextlib.ExitStack() as stack:
-            logs = [stack.enter_context((self.folder / f"log{n}").open("w+")) for n in range(count)]
-            started = [subprocess.Popen(command, env=env, stdout=log, stderr=log, text=True) for log in logs]
+            logs = [stack.enter_context((self.folder / f"log{n}").open("wb")) for n in range(count)]
+            started = [forked.program(forked.OPERATOR, arguments, env=env, log=log) for log in logs]
             try:
                 yield started
             finally:
@@ -106,7 +106,7 @@ def installed(api_cluster: ApiCluster, helm_binary: Path, tmp_path: Path, namesp
     return made
 
 
-def wait(op: Installed, holds, seconds: float = 60) -> None:
+def wait(op: Installed, holds, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, op.log()
@@ -143,7 +143,7 @@ def test_after_helm_uninstall_gateways_stay_and_wait_for_nobody(installed: Insta
         assert _kept(installed) == ["clusterrole", "clusterrolebinding", "serviceaccount"]
         for pod in pods:
             pod.send_signal(signal.SIGTERM)
-        assert [pod.wait(40) for pod in pods] == [0, 0], installed.log()
+        assert [pod.wait(120) for pod in pods] == [0, 0], installed.log()
     assert _finalizers(installed) == [], installed.log()
     wait(installed, lambda: _kept(installed) == [])
     assert installed.look("deployment", "shop")
@@ -157,7 +157,7 @@ def test_a_pod_that_is_only_replaced_takes_nothing_off(installed: Installed) -> 
         _gateway(installed)
         wait(installed, lambda: len(_finalizers(installed)) == 2)
         pod.send_signal(signal.SIGTERM)
-        assert pod.wait(40) == 0
+        assert pod.wait(120) == 0
     assert len(_finalizers(installed)) == 2
     assert len(_kept(installed)) == 3
     installed.cluster.kubectl(

@@ -4,118 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-import tempfile
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import aiohttp
-import pytest
 
 from gateway_operator.names import short_name
 from lab.apiserver import ApiCluster
-from tests.apiserver.ingress_harness import Controller, World, ingress, service
+from tests.apiserver.ingress_harness import Stage, Start, World, cluster_flags, ingress, ready, serves, service
 from tests.nginx.harness import Backend, Gateway, eventually
 
-Start = Callable[..., Controller]
 
-
-@pytest.fixture
-async def backend() -> AsyncIterator[Backend]:
-    """A server on this machine that says `a`."""
-    server = Backend("a")
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def gateways(nginx_binary: Path) -> AsyncIterator[Callable[[], Gateway]]:
-    """Makes gateways: supervisors with nginx that wait for a controller."""
-    made: list[Gateway] = []
-    folders = []
-
-    def make() -> Gateway:
-        folders.append(tempfile.TemporaryDirectory(prefix="gw-"))
-        Path(folders[-1].name).chmod(0o755)
-        made.append(Gateway(Path(folders[-1].name), nginx_binary))
-        return made[-1]
-
-    yield make
-    for gateway in made:
-        if gateway.process is not None and gateway.process.poll() is None:
-            gateway.stop()
-    for folder in folders:
-        folder.cleanup()
-
-
-@pytest.fixture
-def start(api_cluster: ApiCluster) -> Iterator[Start]:
-    """Starts controllers and ends those that still run."""
-    running: list[Controller] = []
-
-    def begin(gateway: Gateway, namespace: str, *flags: str) -> Controller:
-        running.append(Controller(api_cluster, gateway, namespace, *flags))
-        return running[-1]
-
-    yield begin
-    for controller in running:
-        controller.stop()
-
-
-@pytest.fixture
-def ingress_class(api_cluster: ApiCluster) -> Iterator[str]:
-    """An IngressClass for one test, whose controller value is `example.test/<name>`."""
-    name = f"class-{uuid.uuid4().hex[:6]}"
-    spec = {"controller": f"example.test/{name}"}
-    item = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": name}, "spec": spec}
-    api_cluster.kubectl("apply", "-f", "-", input=json.dumps(item))
-    yield name
-    api_cluster.kubectl("delete", "ingressclass", name)
-
-
-def cluster_flags(ingress_class: str) -> list[str]:
-    """A cluster gateway of one class."""
-    return [
-        f"--controller-class=example.test/{ingress_class}",
-        f"--ingress-class={ingress_class}",
-        "--publish-status-address=192.0.2.7",
-        f"--election-id={ingress_class}",
-    ]
-
-
-def serves(gateway: Gateway, host: str, expected: str | int = "a", path: str = "/") -> Callable[[], object]:
-    """Make a check for `eventually`."""
-
-    async def check() -> bool:
-        return await gateway.backend_of(host, path) == expected
-
-    return check
-
-
-async def ready(controller: Controller) -> int:
-    """The status of /readyz."""
-    url = f"http://127.0.0.1:{controller.health}/readyz"
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        return answer.status
-
-
-async def test_from_object_to_answer(
-    api_cluster: ApiCluster,
-    namespace: str,
-    ingress_class: str,
-    gateways: Callable[[], Gateway],
-    start: Start,
-    backend: Backend,
-) -> None:
+async def test_from_object_to_answer(api_cluster: ApiCluster, namespace: str, stage: Stage, backend: Backend) -> None:
     """An Ingress is served, gets its status, follows its endpoints, and is gone when it is deleted; metrics say so."""
-    world, gateway = World(api_cluster, namespace), gateways()
-    await gateway.start()
-    world.apply(*service("web", backend.port), ingress("one", "one.test", "web", ingress_class=ingress_class))
-    controller = start(gateway, namespace, *cluster_flags(ingress_class))
-    await eventually(serves(gateway, "one.test"))
+    world, gateway, controller = stage.world, stage.gateway, stage.controller
 
     async def is_ready() -> bool:
         return await ready(controller) == 200
@@ -245,7 +146,7 @@ async def test_config_map_is_followed_without_a_restart(
     await eventually(told)
 
 
-async def test_cluster_and_project_gateway_share_an_ingress(
+async def test_kk4550_con2293_cluster_and_project_gateway_share_an_ingress(
     api_cluster: ApiCluster,
     namespace: str,
     ingress_class: str,
@@ -288,19 +189,9 @@ async def test_cluster_and_project_gateway_share_an_ingress(
     await eventually(status_is("192.0.2.7"))
 
 
-async def test_status_is_cleared_by_the_last_replica(
-    api_cluster: ApiCluster,
-    namespace: str,
-    ingress_class: str,
-    gateways: Callable[[], Gateway],
-    start: Start,
-    backend: Backend,
-) -> None:
+async def test_status_is_cleared_by_the_last_replica(stage: Stage) -> None:
     """A clean stop takes the address away, since nobody answers there any more."""
-    world, gateway = World(api_cluster, namespace), gateways()
-    await gateway.start()
-    world.apply(*service("web", backend.port), ingress("one", "one.test", "web", ingress_class=ingress_class))
-    controller = start(gateway, namespace, *cluster_flags(ingress_class))
+    world, controller = stage.world, stage.controller
 
     async def has_status() -> bool:
         return world.status("one") == [{"ip": "192.0.2.7"}]
@@ -308,64 +199,6 @@ async def test_status_is_cleared_by_the_last_replica(
     await eventually(has_status)
     assert controller.stop() == 0
     assert world.status("one") == []
-
-
-async def test_traffic_outlives_the_api_server_and_the_controller(
-    api_cluster: ApiCluster,
-    namespace: str,
-    ingress_class: str,
-    gateways: Callable[[], Gateway],
-    start: Start,
-    backend: Backend,
-) -> None:
-    """With the API server away nothing changes for clients; when it is back, changes are followed again."""
-    world, gateway = World(api_cluster, namespace), gateways()
-    await gateway.start()
-    world.apply(*service("web", backend.port), ingress("one", "one.test", "web", ingress_class=ingress_class))
-    controller = start(gateway, namespace, *cluster_flags(ingress_class))
-    await eventually(serves(gateway, "one.test"))
-    api_cluster.kill_apiserver()
-    try:
-        for _ in range(20):
-            assert await gateway.backend_of("one.test") == "a"
-            await asyncio.sleep(0.1)
-        assert await ready(controller) == 200
-    finally:
-        api_cluster.start_apiserver()  # not in a thread: the daemons end with the thread that started them
-    world.apply(ingress("two", "two.test", "web", ingress_class=ingress_class))
-    await eventually(serves(gateway, "two.test"), 40)
-    await asyncio.sleep(0.5)  # old workers accept beside the new ones for a moment (docs/decisions/0003)
-    controller.process.kill()
-    controller.process.wait()
-    assert await gateway.backend_of("two.test") == "a"
-
-
-@pytest.mark.long
-async def test_ten_minutes_without_the_api_server(
-    api_cluster: ApiCluster,
-    namespace: str,
-    ingress_class: str,
-    gateways: Callable[[], Gateway],
-    start: Start,
-    backend: Backend,
-) -> None:
-    """Watches that time out and are refused for long change nothing for clients; changes come when it is back."""
-    world, gateway = World(api_cluster, namespace), gateways()
-    await gateway.start()
-    world.apply(*service("web", backend.port), ingress("one", "one.test", "web", ingress_class=ingress_class))
-    controller = start(gateway, namespace, *cluster_flags(ingress_class))
-    await eventually(serves(gateway, "one.test"))
-    api_cluster.kill_apiserver()
-    try:
-        ends = time.monotonic() + 600
-        while time.monotonic() < ends:
-            assert await gateway.backend_of("one.test") == "a"
-            await asyncio.sleep(0.5)
-        assert await ready(controller) == 200
-    finally:
-        api_cluster.start_apiserver()
-    world.apply(ingress("two", "two.test", "web", ingress_class=ingress_class))
-    await eventually(serves(gateway, "two.test"), 90)
 
 
 def test_names_are_short() -> None:

@@ -6,11 +6,13 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway_operator.errors import AlreadyExists, ConfigError, Conflict, KindNotServed, NotFound, Unavailable
-from gateway_operator.kube import Api, EventRecorder, Informer, LeaseElector, ObjectRef
+from gateway_operator.kube import Api, EventRecorder, Informer, LeaseElector, ObjectRef, Resource
 from lab.apiserver import ApiCluster
 
 
@@ -110,54 +112,71 @@ async def test_informer_follows_changes(api: Api, namespace: str) -> None:
     assert informer.store == {}
 
 
-async def test_informer_survives_a_dead_api_server(tmp_path: Path) -> None:
+def deletions(api: Api, maps: Resource, namespace: str) -> tuple[Informer, list[str]]:
+    """An informer, and the names of what it reports as deleted."""
+    deleted: list[str] = []
+
+    def note(type_: str, obj: dict[str, Any], _previous: Any) -> None:
+        if type_ == "DELETED":
+            deleted.append(obj["metadata"]["name"])
+
+    return Informer(api, maps, namespace=namespace, on_event=note), deleted
+
+
+async def test_informer_survives_a_dead_api_server(api: Api, api_cluster: ApiCluster, namespace: str) -> None:
     """While the API server is away the copy stays and the error is known; afterwards missed changes arrive."""
-    cluster = ApiCluster.start(tmp_path)
-    api = await Api.connect(cluster.kubeconfig)
-    try:
-        maps = await api.resource("v1", "ConfigMap")
-        for name in ("gone", "stays"):
-            await api.create(maps, config_map("default", name, a="1"))
-        deleted: list[str] = []
-        informer = Informer(
-            api,
-            maps,
-            namespace="default",
-            on_event=lambda type_, obj, _p: deleted.append(obj["metadata"]["name"]) if type_ == "DELETED" else None,
-        )
-        async with running(informer.run()):
-            await asyncio.wait_for(informer.synced.wait(), 60)
-            cluster.kill_apiserver()
+    maps = await api.resource("v1", "ConfigMap")
+    for name in ("gone", "stays"):
+        await api.create(maps, config_map(namespace, name, a="1"))
+    informer, deleted = deletions(api, maps, namespace)
+    async with running(informer.run()):
+        await asyncio.wait_for(informer.synced.wait(), 60)
+        api_cluster.kill_apiserver()
+        try:
             await until(lambda: informer.error is not None)
-            assert ("default", "stays") in informer.store
+            assert (namespace, "stays") in informer.store
             with pytest.raises(Unavailable):
-                await api.get(maps, "stays", "default")
-            cluster.start_apiserver()
-            cluster.kubectl("delete", "configmap", "gone")
-            await until(lambda: deleted == ["gone"])
-            await until(lambda: informer.error is None)
-    finally:
-        await api.close()
-        cluster.stop()
+                await api.get(maps, "stays", namespace)
+        finally:
+            api_cluster.start_apiserver()  # not in a thread: the daemons end with the thread that started them
+        api_cluster.kubectl("delete", "configmap", "gone", "-n", namespace)
+        await until(lambda: deleted == ["gone"])
+        await until(lambda: informer.error is None)
 
 
 async def test_informer_lists_again_after_gone(api: Api, namespace: str) -> None:
     """After 410 Gone a new list reports what was deleted meanwhile."""
     maps = await api.resource("v1", "ConfigMap")
     await api.create(maps, config_map(namespace, "lost", a="1"))
-    deleted: list[str] = []
-    informer = Informer(
-        api,
-        maps,
-        namespace=namespace,
-        on_event=lambda type_, obj, _p: deleted.append(obj["metadata"]["name"]) if type_ == "DELETED" else None,
-    )
+    informer, deleted = deletions(api, maps, namespace)
     async with running(informer.run()):
         await asyncio.wait_for(informer.synced.wait(), 60)
     await api.delete(maps, "lost", namespace)
     informer._version = "1"  # compacted or not, the server answers a version this old with Gone or the past events
     async with running(informer.run()):
         await until(lambda: deleted == ["lost"])
+
+
+async def test_one_object_that_cant_be_handled_ends_no_watch(api: Api, namespace: str) -> None:
+    """What stumbles over one object is logged with it; those that come after it are told."""
+    maps = await api.resource("v1", "ConfigMap")
+    told: list[str] = []
+
+    def handle(_type: str, obj: dict[str, Any], _previous: Any) -> None:
+        if (name := obj["metadata"]["name"]) == "bad":
+            raise KeyError(name)
+        told.append(name)
+
+    informer = Informer(
+        api, maps, namespace=namespace, field_selector="metadata.name!=kube-root-ca.crt", on_event=handle
+    )
+    with capture_logs() as logs:
+        async with running(informer.run()):
+            await asyncio.wait_for(informer.synced.wait(), 60)
+            for name in ("bad", "good"):
+                await api.create(maps, config_map(namespace, name))
+            await until(lambda: told == ["good"])
+    assert [(line["name"], line["log_level"]) for line in logs if line.get("kind") == "ConfigMap"] == [("bad", "error")]
 
 
 async def test_two_candidates_never_lead_at_once(api: Api, namespace: str) -> None:
@@ -201,10 +220,8 @@ async def test_a_lease_goes_with_its_owner(api: Api, namespace: str) -> None:
         await asyncio.sleep(0.2)
 
 
-async def test_lost_lease_cancels_the_work(tmp_path: Path) -> None:
+async def test_lost_lease_cancels_the_work(api: Api, api_cluster: ApiCluster, namespace: str) -> None:
     """With the API server away the work is cancelled before the lease can run out."""
-    cluster = ApiCluster.start(tmp_path)
-    api = await Api.connect(cluster.kubeconfig)
     ages: list[float] = []
     started = asyncio.Event()
 
@@ -215,17 +232,16 @@ async def test_lost_lease_cancels_the_work(tmp_path: Path) -> None:
         finally:
             ages.append(elector.age)
 
-    elector = LeaseElector(api, namespace="default", name="lease", identity="me", duration=6, renew_every=1)
-    try:
-        async with running(elector.run(lead)):
-            await asyncio.wait_for(started.wait(), 60)
-            await asyncio.to_thread(cluster.kill_apiserver)
+    elector = LeaseElector(api, namespace=namespace, name="lease", identity="me", duration=15, renew_every=1)
+    async with running(elector.run(lead)):
+        await asyncio.wait_for(started.wait(), 60)
+        api_cluster.kill_apiserver()
+        try:
             await until(lambda: bool(ages))
-            assert ages[0] < 6
+            assert ages[0] < 15
             assert not elector.is_leader
-    finally:
-        await api.close()
-        cluster.stop()
+        finally:
+            api_cluster.start_apiserver()  # not in a thread: the daemons end with the thread that started them
 
 
 async def test_equal_events_become_one_with_a_count(api: Api, namespace: str) -> None:

@@ -77,7 +77,7 @@ async def test_every_changed_object_is_put_back(world):
                 assert any(pointer in message and f"{kind} " in message for message in found), (pointer, found)
                 return found
 
-            found = await eventually(told, within=10)
+            found = await eventually(told)
         assert any("changed by somebody" in message for message in found)
         assert (await world.get("v1", "ConfigMap", "a"))["data"] == {"text": "hello"}
         assert (await world.get("apps/v1", "Deployment", "a"))["spec"]["replicas"] == 0

@@ -98,12 +98,15 @@ async def test_somebody_who_undoes_every_repair_gets_growing_pauses(world, monke
             await edit(world, "ConfigMap", "a", {"data": {"text": f"mine{number}"}}, manager="stubborn")
             await eventually(lambda: says_hello(world))
         assert time.monotonic() - edited[3] > 2.0  # the pause after the repair of the fourth
+        monkeypatch.setattr(fights, "ROUNDS", -2)  # its pause is two minutes now, which no machine stumbles over
         await edit(world, "ConfigMap", "a", {"data": {"text": "mine"}}, manager="stubborn")
         found = await eventually(lambda: at_least(world, "DriftFight", 1))
         assert f"stubborn changes ConfigMap {world.namespace}/a again after each repair at /data/text" in found[0]
         await edit(world, "ConfigMap", "a-listed", {"data": {"text": "mine"}})
         await eventually(lambda: is_put_back(world, "a-listed"))
-        assert (await data(world))["text"] == "mine"  # its pause is 4 s by now
+        assert (await data(world))["text"] == "mine"
+        monkeypatch.setattr(fights, "ROUNDS", 3)  # 4 s at most are left; the next change has the engine look
+        await edit(world, "ConfigMap", "a", {"data": {"text": "mine still"}}, manager="stubborn")
         await eventually(lambda: is_put_back(world))
 
 

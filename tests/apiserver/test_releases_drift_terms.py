@@ -49,7 +49,11 @@ async def left_alone(world, engine, ask):
     await edit(world, "ConfigMap", "a-kept", {"data": {"text": "probe"}})  # an event that comes after the others
     await eventually(lambda: is_put_back(world, "a-kept"))
     await asyncio.sleep(0.3)
-    assert engine.idle
+
+    async def idle():
+        return engine.idle
+
+    await eventually(idle)
     assert await ask()
 
 
@@ -310,7 +314,7 @@ async def of_kind(world, kind):
     return [text for text in await world.events("DriftCorrected") if text.startswith(f"{kind} ")]
 
 
-async def test_real_kubectl_edits_are_put_back_and_named(world, api_cluster):
+async def test_kk4503_kk4540_kk4841_real_kubectl_edits_are_put_back_and_named(world, api_cluster):
     """kubectl label, set env, apply: the Event has the manager that the API server noted, and no secret."""
 
     def kubectl(*args, text=None):

@@ -101,7 +101,14 @@ def alive(pid):
         return False
 
 
-@pytest.mark.parametrize("phase", ["before-helm", "mid-install", "mid-upgrade", "mid-uninstall"])
+# tests/engine/test_kills.py has a short form of those in the midst of a helm run
+@pytest.mark.parametrize(
+    "phase",
+    [
+        "before-helm",
+        *(pytest.param(p, marks=pytest.mark.long) for p in ("mid-install", "mid-upgrade", "mid-uninstall")),
+    ],
+)
 async def test_sigkill_of_the_operator_ends_in_a_healthy_release(world, phase):
     """The kernel takes helm along; the next operator unlocks what it left and finishes the work."""
     settings = world.settings(world.row("Web"))

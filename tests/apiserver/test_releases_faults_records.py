@@ -18,6 +18,7 @@ OURS = (
     names.CHART_LABEL,
     names.REVISION_LABEL,
 )
+LONG = pytest.mark.long
 LONG_AGO = time.time() - 3600
 
 
@@ -70,12 +71,27 @@ async def healed(world, *, revision):
         assert (await world.get("v1", "ConfigMap", "a"))["data"] == {"text": "mine"}
         return await world.get("v1", "Service", "a")
 
-    await eventually(whole, within=60)
+    await eventually(whole)
 
 
-@pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])
-@pytest.mark.parametrize("whose", ["ours", "a stranger's"])
-async def test_t26_planted_pending_record(world, status, whose):
+# the same cases in other combinations; tests/engine has each state by default, too
+OFTEN = [
+    ("ours", "pending-install"),
+    ("ours", "pending-rollback"),
+    ("a stranger's", "pending-upgrade"),
+    ("a stranger's", "pending-rollback"),
+]
+
+
+@pytest.mark.parametrize(
+    ("whose", "status"),
+    [
+        ("ours", "pending-upgrade"),
+        ("a stranger's", "pending-install"),
+        *(pytest.param(*case, marks=LONG) for case in OFTEN),
+    ],
+)
+async def test_t26_planted_pending_record(world, whose, status):
     """T26: on top of what is deployed; ours is dead at once, a stranger's after its time. One upgrade."""
     settings = world.settings(world.row("Web"))
     await installed(world, settings)
@@ -103,7 +119,8 @@ async def test_t26_interrupted_rollback_of_ours(world):
     assert world.verbs == ["upgrade", "upgrade"]
 
 
-@pytest.mark.parametrize("status", ["failed", "superseded", "unknown"])
+# tests/engine has the others by default
+@pytest.mark.parametrize("status", ["unknown", *(pytest.param(s, marks=LONG) for s in ("failed", "superseded"))])
 async def test_t11_failed_and_superseded_records(world, status):
     """T11: the only record says that nothing is deployed: one upgrade, no skip, nothing uninstalled."""
     settings = world.settings(world.row("Web"))
@@ -234,7 +251,7 @@ async def test_t27_uninstalled_outside(world):
     assert world.verbs == ["upgrade", "upgrade"]
 
 
-@pytest.mark.parametrize("part", ["oldest", "newest", "all"])
+@pytest.mark.parametrize("part", [pytest.param("oldest", marks=LONG), "newest", "all"])
 async def test_t27_history_deleted_by_hand(world, part):
     """T27: missing old revisions matter to nobody; without the newest or any, one helm run makes it whole."""
     settings = world.settings(world.row("Web"))

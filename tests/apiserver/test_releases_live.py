@@ -163,7 +163,7 @@ async def has_edition(world, name, wanted):
     return await edition(world, name) == wanted
 
 
-async def test_a_new_chart_goes_in_waves(world, chart):
+async def test_kk4113_kk5005_kk6467_kk6477_a_new_chart_goes_in_waves(world, chart):
     """First one object, then the others; each upgraded once."""
     async with world.engine(world.settings(world.row("Web", chart=str(chart)))) as engine:
         for n in range(5):

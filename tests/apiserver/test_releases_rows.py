@@ -20,7 +20,7 @@ async def test_two_kinds_with_one_name_at_once(world):
     assert len(world.calls) == 2
 
 
-async def test_row_without_crd_waits_for_it_and_hinders_nobody(world):
+async def test_ksi1816_row_without_crd_waits_for_it_and_hinders_nobody(world):
     """The other rows run; the row starts when its CRD comes, without a restart."""
     async with world.engine(world.settings(world.row("Late"), world.row("Web"))) as engine:
         await world.custom("Web", "a")

@@ -2,81 +2,33 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from aiohttp import web
 
-from clusters_lab import add_member, apply, has, policy, prepare, until
-from clusters_lab import at_work as cluster_half
-from gateway_operator.clusters.acknowledgement import PODS
+from clusters_lab import add_member, apply, has, policy, until
 from gateway_operator.clusters.connection import SERVICES
-from gateway_operator.clusters.members import CONFIG_MAPS, MEMBERS, SECRETS
+from gateway_operator.clusters.members import CONFIG_MAPS, SECRETS
 from gateway_operator.clusters.service import NGINXES, POLICIES
 from gateway_operator.errors import NotFound
-from gateway_operator.ingress.applied import Applied, AppliedState
-from gateway_operator.ingress.metrics import Metrics
-from gateway_operator.ingress.options import parse_flags
-from gateway_operator.ingress.server import make_app
 from gateway_operator.kube import Api
 from gateway_operator.releases import names
+from gateway_operator.releases.sizes import SECRET_LIMIT
 from gateway_operator.releases.traffic import KEPT
 from gateway_operator.traffic.config import CONFIG_KEY, SplitConfig, parse
 from lab.apiserver import ApiCluster
-from operator_process import Operator, free_port, operator
+from operator_process import operator
+from splits_lab import at_work, nginx, wanted_by
 
 ROOT = Path(__file__).resolve().parents[2]
-METRICS = Metrics(controller_class="x", namespace="x", pod="x", version="x")
 PATIENCE = 120.0
 SAMPLE = ROOT / "docs" / "samples" / "clustertrafficpolicy.yaml"
-
-
-@pytest.fixture(scope="module")
-def centre(api_cluster: ApiCluster) -> ApiCluster:
-    """The cluster with our kinds."""
-    prepare(api_cluster)
-    return api_cluster
-
-
-@pytest.fixture
-async def home(api: Api, centre: ApiCluster, namespace: str) -> AsyncIterator[str]:
-    """A namespace with a gateway in it; no test sees another's members, policies and gateways."""
-    await apply(api, nginx(namespace, "edge", watchIngressWithoutClass=True))
-    yield namespace
-    for res in (POLICIES, MEMBERS, NGINXES):
-        for item in (await api.list(res)).items:
-            meta = item["metadata"]
-            if meta.get("finalizers"):
-                await api.merge_patch(res, meta["name"], {"metadata": {"finalizers": None}}, meta.get("namespace"))
-            await api.delete(res, meta["name"], meta.get("namespace"))
-
-
-def nginx(namespace: str, name: str, ingress_class: str = "nginx", **controller: Any) -> dict[str, Any]:
-    """Write an Nginx of our image, whose release has no object outside its namespace."""
-    image = {"repository": "x/gateway-operator", "tag": "1"}
-    values = {"image": image, "ingressClassResource": {"name": ingress_class, "enabled": False}, **controller}
-    return {
-        "apiVersion": NGINXES.api_version,
-        "kind": "Nginx",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"fullnameOverride": name, "controller": values, "rbac": {"create": False}},
-    }
-
-
-@contextmanager
-def at_work(centre: ApiCluster, home: str, helm: Path) -> Iterator[Operator]:
-    """Run the operator with the rows of the image."""
-    rows = ["--watches-path", str(ROOT / "watches.yaml"), "--namespace", home]
-    with operator(centre, home, *rows, helm=helm) as running:
-        running.wait(lambda: running.leads)
-        yield running
 
 
 async def told(api: Api, home: str, name: str = "edge") -> SplitConfig | None:
@@ -138,7 +90,8 @@ async def test_the_sample_flows_through(api: Api, centre: ApiCluster, home: str,
         ]
         await until(lambda: mirrored_by_helm(api, home, 3), "the mirror Services")
         clusters = running.report()["clusters"]
-        assert clusters["gateways"] == {f"{home}/edge": config.digest}
+        # by name: the report speaks of the whole cluster, and other tests' gateways stand on it, too
+        assert clusters["gateways"][f"{home}/edge"] == config.digest
         assert clusters["members"]["wuhan"]["connected"] is False
 
 
@@ -217,6 +170,58 @@ async def test_weights_push_out_nobody_s_revisions(
     assert [int(version) for version in by_traffic] == list(range(newest - KEPT + 1, newest + 1))
 
 
+@pytest.mark.long
+async def test_a_thousand_policies_fit(
+    api: Api, centre: ApiCluster, home: str, helm_binary: Path, tmp_path: Path
+) -> None:
+    """Helm's Secret has room for them; of what is too much the newest are left out, and both sides say so."""
+    rows = tmp_path / "watches.yaml"  # without a release for the mirrors of each policy
+    row = {
+        "group": NGINXES.group,
+        "version": NGINXES.version,
+        "kind": "Nginx",
+        "chart": str(ROOT / "charts/ingress-nginx"),
+    }
+    rows.write_text(yaml.safe_dump([row]))
+    for name in ("wuhan", "zhuhai"):
+        await add_member(api, home, name, centre.kubeconfig.read_text().replace("127.0.0.1:", "127.0.0.1:1"))
+    for number in range(1000):
+        await apply(api, policy(home, {"wuhan": 80, "zhuhai": 20}, name=f"policy-{number:04d}"))
+    with operator(centre, home, "--watches-path", str(rows), "--namespace", home, helm=helm_binary):
+
+        async def complete() -> bool:
+            config = await told(api, home)
+            return config is not None and len(config.policies) == 1000
+
+        await until(complete, "a thousand policies", 8 * PATIENCE)
+        await until(lambda: settled_revisions(api, home), "the release", PATIENCE)
+        records = (await api.list(SECRETS, home, label_selector="owner=helm,name=edge")).items
+        largest = max(len(base64.b64decode(one["data"]["release"])) for one in records)
+        assert largest < SECRET_LIMIT / 2, largest
+        for number in range(2):
+            await apply(api, large(policy(home, {"wuhan": 80, "zhuhai": 20}, name=f"zz-{number}"), 20))
+        await until(lambda: has(api, "zz-1", "Programmed", "False", "ConfigTooLarge", namespace=home), "told", PATIENCE)
+
+        async def gateway_says() -> bool:
+            found = await api.get(NGINXES, "edge", home)
+            return f"{home}/zz-1" in ((found.get("status") or {}).get("message") or "")
+
+        await until(gateway_says, "the gateway's word", PATIENCE)
+        config = await told(api, home)
+        assert config is not None
+        assert len({one.name for one in config.policies} - {"zz-0", "zz-1"}) == 1000, "the older ones stay"
+
+
+def large(obj: dict[str, Any], rules: int) -> dict[str, Any]:
+    """Give a policy many hosts, each with fifty paths."""
+    [first] = obj["spec"]["rules"]
+    [path] = first["http"]["paths"]
+    paths = [path | {"path": f"/tea-{number}"} for number in range(50)]
+    return obj | {
+        "spec": {"rules": [{"host": f"h{number}.{first['host']}", "http": {"paths": paths}} for number in range(rules)]}
+    }
+
+
 async def test_each_gateway_gets_its_own(api: Api, centre: ApiCluster, home: str, helm_binary: Path) -> None:
     """Class and image decide; of two policies for one place the older serves, and the younger takes over."""
     await apply(
@@ -249,83 +254,3 @@ async def test_each_gateway_gets_its_own(api: Api, centre: ApiCluster, home: str
 
         await until(taken_over, "the loser's turn")
         await until(lambda: wanted_by(api, home, "young", []), "nobody else's")
-
-
-async def wanted_by(api: Api, home: str, name: str, rivals: list[str]) -> bool:
-    """Tell whether a policy is accepted, and says who else wants its first path."""
-    found = ((await api.get(POLICIES, name, home)).get("status") or {}).get("backends") or [{}]
-    accepted = await has(api, name, "Accepted", "True", namespace=home)
-    return accepted and found[0].get("conflictsWith", []) == rivals
-
-
-@asynccontextmanager
-async def gateway_pod(api: Api, home: str, name: str = "edge") -> AsyncIterator[AppliedState]:
-    """A ready pod of a gateway as the API server knows it, behind it the real port; says what it has applied."""
-    state = AppliedState()
-    app = make_app(parse_flags([], {}), METRICS, state, why_not_ready=_ready, numbers=_no_numbers)
-    runner = web.AppRunner(app, shutdown_timeout=0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
-    labels = {"component": "controller", "managed-by": "Helm", "instance": name}
-    probe = {"httpGet": {"path": "/readyz", "port": port}}
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": f"{name}-pod",
-            "namespace": home,
-            "labels": {f"app.kubernetes.io/{key}": value for key, value in labels.items()},
-        },
-        "spec": {
-            "automountServiceAccountToken": False,
-            "containers": [{"name": "controller", "image": "x", "readinessProbe": probe}],
-        },
-    }
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": home}}
-    await apply(api, account, pod)
-    ready = {"conditions": [{"type": "Ready", "status": "True"}], "podIP": "127.0.0.1", "phase": "Running"}
-    await api.merge_patch(PODS, f"{name}-pod", {"status": ready}, home, subresource="status")
-    try:
-        yield state
-    finally:
-        await runner.cleanup()
-        await api.raw("DELETE", PODS.path(home, f"{name}-pod"), body={"gracePeriodSeconds": 0})
-
-
-async def _ready() -> str:
-    return ""
-
-
-async def _no_numbers() -> Any:
-    raise NotImplementedError
-
-
-async def test_programmed_is_what_pods_acknowledge(api: Api, home: str) -> None:
-    """No gateway, no ready pod, no word yet, served, lost to an Ingress: each is said, and of who is meant only."""
-    homeless = policy(home, {"wuhan": 1}, name="homeless")
-    homeless["spec"]["ingressClassName"] = "nobody"
-    await apply(api, policy(home, {"wuhan": 1}), policy(home, {"wuhan": 1}, name="other"), homeless)
-
-    def says(name: str, value: str, reason: str, type_: str = "Programmed") -> Awaitable[bool]:
-        return has(api, name, type_, value, reason, namespace=home)
-
-    async with cluster_half(api, home) as work:
-        await until(lambda: says("homeless", "False", "NoGateway"), "nobody serves it")
-        await until(lambda: says("cafe", "False", "GatewayNotReady"), "no pod")
-        async with gateway_pod(api, home) as state:
-            await until(lambda: says("cafe", "False", "Pending"), "no word")
-            assert work.assignments
-            state.set(Applied(splits=work.assignments[home, "edge"].digest))
-            await until(lambda: says("cafe", "True", "Programmed"), "its word")
-            await apply(api, policy(home, {"wuhan": 2}, name="other"))
-            await until(lambda: says("other", "False", "Pending"), "a change")
-            assert await says("cafe", "True", "Programmed")
-            lost = (f"{home}/other", "spec.rules[0].http.paths[0]", "Conflicted", "Ingress a/b has it, it is older")
-            state.set(Applied(splits=work.assignments[home, "edge"].digest, split_problems=(lost,)))
-            await until(lambda: says("other", "False", "Conflicted", "Accepted"), "the loser")
-            await until(lambda: says("other", "True", "Programmed"), "its word again")
-            won = (f"{home}/other", "spec.rules[0].http.paths[0]", "Ingress a/young")
-            state.set(Applied(splits=work.assignments[home, "edge"].digest, contests=(won,)))
-
-            await until(lambda: wanted_by(api, home, "other", ["Ingress a/young"]), "the winner's word")
-        await until(lambda: says("cafe", "False", "GatewayNotReady"), "the pod is gone")

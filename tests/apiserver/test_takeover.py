@@ -146,7 +146,7 @@ PLANTED = [("shop", True, "NodePort"), ("kubesphere-system", False, "LoadBalance
 
 @pytest.mark.parametrize(("project", "scoped", "type_"), PLANTED)
 @pytest.mark.parametrize("program", ["helm", "ks-controller-manager"])
-async def test_a_gateway_of_kubesphere_becomes_ours_in_place(
+async def test_kk5231_a_gateway_of_kubesphere_becomes_ours_in_place(
     old: Old,
     project: str,
     scoped: bool,  # noqa: FBT001
@@ -295,7 +295,7 @@ async def test_a_release_of_another_chart_is_left_alone(old: Old) -> None:
         assert old.calls == []
 
 
-async def test_installing_the_operator_takes_the_crds_over_and_its_upgrade_changes_them(
+async def test_kk5880_kk5406_installing_the_operator_takes_the_crds_over_and_its_upgrade_changes_them(
     old: Old, tmp_path: Path
 ) -> None:
     """Objects stay through both; `--take-ownership` is all that the first step needs."""

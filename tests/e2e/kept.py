@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 CONNECTIONS = 16
 PAUSE = 0.02
-PATIENCE = 10.0
+PATIENCE = 30.0  # a machine that is busy answers late; what is lost isn't answered at all
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 

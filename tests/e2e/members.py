@@ -47,7 +47,7 @@ class World:
         way = self.apply(name, weights, host=host, **backend)
         self.until(name, "Programmed")
         self.until(name, "BackendsReady")
-        self.target.wait(f"{name} answers", lambda: load.ask(way).ok, 60)
+        self.target.wait(f"{name} answers", lambda: load.ask(way).ok)
         return way
 
     def conditions(self, name: str) -> dict[str, dict[str, Any]]:
@@ -60,7 +60,7 @@ class World:
     def until(self, name: str, type_: str, status: str = "True") -> dict[str, Any]:
         """Wait for a condition of a policy."""
         what = f"{name}: {type_}={status}"
-        self.target.wait(what, lambda: self.conditions(name).get(type_, {}).get("status") == status, 180)
+        self.target.wait(what, lambda: self.conditions(name).get(type_, {}).get("status") == status)
         return self.conditions(name)[type_]
 
     def states(self, name: str) -> dict[str, str]:
@@ -75,7 +75,7 @@ class World:
     def mirrored(self, cluster: str) -> dict[str, str]:
         """The resource versions of what the centre has of a member: none changes while nothing is written."""
         selector = f"multicluster.kubernetes.io/source-cluster={cluster}"
-        found = self.target.get("endpointslices", "-A", "-l", selector)["items"]
+        found = self.target.items("endpointslices", "-A", "-l", selector)
         return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in found}
 
     @contextlib.contextmanager
@@ -115,7 +115,7 @@ def world(name: str, *, keep: bool) -> Iterator[World]:
 
 def _app(lab: Lab, name: str) -> None:
     lab[name].kubectl("apply", "-f", "-", input=objects.cafe(name, ECHO))
-    lab[name].kubectl("rollout", "status", "deployment/tea", "--timeout=120s")
+    lab[name].kubectl("rollout", "status", "deployment/tea", "--timeout=300s")
 
 
 def _here() -> str:

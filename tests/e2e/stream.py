@@ -33,7 +33,7 @@ class Stream:
     async def _send(self) -> None:
         tls = self.url.startswith("https")
         connector = aiohttp.TCPConnector(force_close=not self.kept)
-        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=10)) as session:
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30)) as session:
             while not self._ends.is_set():
                 try:
                     async with session.get(

@@ -71,4 +71,4 @@ def test_followed_log_comes_from_the_kubelet_and_ends_with_its_client(clean: Tar
             return line
 
     assert '"GET /demo HTTP/1.1" 200' in asyncio.run(follow())
-    clean.wait("nobody follows the log", lambda: followers() == (0, 0), 60)
+    clean.wait("nobody follows the log", lambda: followers() == (0, 0))

@@ -26,12 +26,13 @@ def everything(target: Target) -> set[str]:
 
 
 def test_sample_applies_unchanged_answers_and_leaves_nothing(clean: Target) -> None:
-    """The sample ends in a pod that answers; deleting it leaves no object of any kind."""
+    """The sample ends in a pod that answers; deleting it leaves no object of any kind but what its ports were."""
     o.project(clean, "shop")
     before = everything(clean)
     clean.kubectl("apply", "-f", str(demo.SAMPLE))
     o.ready(clean, SAMPLE)
     o.answered(clean, o.route(clean, SAMPLE, "shop"))
+    clean.wait("a word on its address", lambda: "AddressAssigned" in o.conditions(clean, "mgw", SAMPLE))
     pending = o.conditions(clean, "mgw", SAMPLE)["AddressAssigned"]
     assert (pending["status"], pending["reason"]) == ("False", "LoadBalancerPending")
     columns = clean.kubectl("get", "mgw,ngx", "-A")
@@ -39,8 +40,10 @@ def test_sample_applies_unchanged_answers_and_leaves_nothing(clean: Target) -> N
     assert "ADDRESS" in columns
     assert "READY" in columns
     assert "Cluster" in columns
-    clean.kubectl("delete", "-f", str(demo.SAMPLE), "--timeout=120s")
-    clean.wait("everything is gone", lambda: everything(clean) == before, 60)
+    clean.kubectl("delete", "-f", str(demo.SAMPLE), "--timeout=300s")
+    memory = f"configmap/{SAMPLE}-node-ports"
+    clean.wait("everything is gone", lambda: everything(clean) - {memory} <= before)  # an earlier test's has gone, too
+    assert memory in everything(clean)
 
 
 def test_project_gateway_serves_its_project_with_a_role_only(clean: Target) -> None:
@@ -53,7 +56,7 @@ def test_project_gateway_serves_its_project_with_a_role_only(clean: Target) -> N
     o.answered(clean, o.route(clean, name, "shop"))
     other = o.route(clean, name, "blog")
     assert not traffic.answers(clean.node_ip, other)
-    pod = clean.get("pods", "-n", o.WORKING, "-l", "app.kubernetes.io/component=controller")["items"][0]
+    pod = clean.items("pods", "-n", o.WORKING, "-l", "app.kubernetes.io/component=controller")[0]
     account = f"--as=system:serviceaccount:{o.WORKING}:{pod['spec']['serviceAccountName']}"
     for verb, what, namespace, allowed in (
         ("list", "secrets", "shop", "yes"),
@@ -63,7 +66,7 @@ def test_project_gateway_serves_its_project_with_a_role_only(clean: Target) -> N
     ):
         answer = clean.kubectl("auth", "can-i", verb, what, "-n", namespace, account, check=False).strip()
         assert answer.splitlines()[-1] == allowed, (verb, what, namespace)
-    roles = clean.get("clusterroles")["items"]
+    roles = clean.items("clusterroles")
     assert not [role for role in roles if role["metadata"]["name"].startswith(name)]
 
 
@@ -99,9 +102,9 @@ def test_a_pod_that_is_told_to_end_while_it_starts_does_so(clean: Target) -> Non
     clean.kubectl("apply", "-f", "-", text=o.gateway(name, project="shop"))
     known: set[str] = set()
     for _ in range(3):
-        clean.wait("a container runs", lambda: bool(_started(clean, f"{name}-ingress", known)), 120)
+        clean.wait("a container runs", lambda: bool(_started(clean, f"{name}-ingress", known)))
         pod = _started(clean, f"{name}-ingress", known)[0]
-        clean.kubectl("delete", "pod", pod, "-n", o.WORKING, "--timeout=60s")
+        clean.kubectl("delete", "pod", pod, "-n", o.WORKING, "--timeout=200s")
         known.add(pod)
 
 
@@ -116,9 +119,9 @@ def test_refused_while_a_cluster_gateway_exists_and_installs_when_it_goes(clean:
     accepted = o.conditions(clean, "mgw", late)["Accepted"]
     assert accepted["reason"] == "ClusterGatewayExists"
     assert "kubesphere-router-all" in accepted["message"]
-    clean.wait("the Event", lambda: bool(o.events(clean, o.WORKING, "ClusterGatewayExists")), 20)
+    clean.wait("the Event", lambda: bool(o.events(clean, o.WORKING, "ClusterGatewayExists")))
     assert not clean.get("deployment", late, "-n", o.WORKING)
-    clean.kubectl("delete", "mgw", "kubesphere-router-all", "-n", o.WORKING, "--timeout=120s")
+    clean.kubectl("delete", "mgw", "kubesphere-router-all", "-n", o.WORKING, "--timeout=300s")
     o.ready(clean, late)
     o.answered(clean, o.route(clean, late, "blog", tls=True))
 
@@ -142,7 +145,7 @@ def test_two_entrances_one_writer(clean: Target, seconds: int) -> None:
     o.ready(clean, "kubesphere-router-all")
     for name in (first, "kubesphere-router-all"):
         o.answered(clean, o.route(clean, name, "shop"))
-    clean.wait("a writer of the status", lambda: bool(_status_owner(clean, "shop")), 20)
+    clean.wait("a writer of the status", lambda: bool(_status_owner(clean, "shop")))
     before = clean.get("ingress", "shop", "-n", "shop")
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -193,14 +196,13 @@ def test_deleted_and_edited_parts_come_back(clean: Target) -> None:
     clean.wait(
         "the Deployment",
         lambda: clean.get("deployment", name, "-n", o.WORKING).get("metadata", {}).get("uid") not in {None, old},
-        15,
     )
     clean.kubectl("patch", "service", name, "-n", o.WORKING, "--type=merge", "-p", '{"spec":{"selector":{"x":"y"}}}')
     clean.kubectl("scale", "deployment", name, "-n", o.WORKING, "--replicas=3")
-    clean.wait("replicas", lambda: clean.get("deployment", name, "-n", o.WORKING)["spec"]["replicas"] == 1, 15)
+    clean.wait("replicas", lambda: clean.get("deployment", name, "-n", o.WORKING)["spec"]["replicas"] == 1)
     o.ready(clean, name)
     o.answered(clean, o.route(clean, name, "shop"))
-    clean.wait("the Event", lambda: bool(o.events(clean, o.WORKING, "DriftCorrected")), 20)
+    clean.wait("the Event", lambda: bool(o.events(clean, o.WORKING, "DriftCorrected")))
 
 
 def test_ready_follows_the_pods(clean: Target) -> None:
@@ -210,6 +212,7 @@ def test_ready_follows_the_pods(clean: Target) -> None:
     clean.wait(
         "the release", lambda: o.conditions(clean, "ngx", f"{name}-ingress").get("Deployed", {}).get("status") == "True"
     )
+    clean.wait("a word on its pods", lambda: "Ready" in o.conditions(clean, "mgw", name))
     time.sleep(5)
     condition = o.conditions(clean, "mgw", name)["Ready"]
     assert condition["status"] == "False"
@@ -230,4 +233,4 @@ def test_gateways_serve_on_without_the_operator(clean: Target) -> None:
         o.answered(clean, o.route(clean, name, "blog", tls=True))
     finally:
         clean.kubectl("scale", "deployment/gateway-operator", "-n", "gateway-system", "--replicas=2")
-        clean.kubectl("rollout", "status", "deployment/gateway-operator", "-n", "gateway-system", "--timeout=120s")
+        clean.kubectl("rollout", "status", "deployment/gateway-operator", "-n", "gateway-system", "--timeout=300s")

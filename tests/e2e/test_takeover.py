@@ -59,7 +59,7 @@ def _plant(target: Target) -> None:
     old = _pods_of_old(target)
     old["controller"] |= nginx["spec"]["controller"]
     _kubesphere(target, NGINX, "old-ingress-nginx", {**nginx["spec"], **old, "owner": _owner(nginx)})
-    target.kubectl("rollout", "status", f"deployment/{NAME}", "-n", o.WORKING, "--timeout=120s")
+    target.kubectl("rollout", "status", f"deployment/{NAME}", "-n", o.WORKING, "--timeout=300s")
 
 
 def _owner(obj: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _helm3(target: Target, *args: str, values: dict[str, Any] | None = None, nam
 
 
 def _finalizers(target: Target) -> list[str]:
-    found = [item for kind in ("mgw", "ngx") for item in target.get(kind, "-A").get("items", [])]
+    found = [item for kind in ("mgw", "ngx") for item in target.items(kind, "-A")]
     return [f for item in found for f in item["metadata"].get("finalizers") or []]
 
 
@@ -110,14 +110,14 @@ def test_take_over_with_requests_flowing_and_life_without_the_operator(clean: Ta
             assert _finalizers(clean) == [FINALIZER, FINALIZER]
             o.uninstall_operator(clean)
             assert _finalizers(clean) == []
-            clean.wait("requests flow on", lambda: sum(answers.values()) > taken + 100, 60)
+            clean.wait("requests flow on", lambda: sum(answers.values()) > taken + 100)
         assert set(answers) == {"200"}, answers
         assert not clean.get("clusterrole", "gateway-operator-farewell")
     finally:
         install_operator(clean)
-    clean.wait("the operator holds its objects again", lambda: len(_finalizers(clean)) == 2, 120)
+    clean.wait("the operator holds its objects again", lambda: len(_finalizers(clean)) == 2)
     o.ready(clean, NAME)
-    clean.kubectl("delete", "mgw", NAME, "-n", o.WORKING, "--timeout=120s")
+    clean.kubectl("delete", "mgw", NAME, "-n", o.WORKING, "--timeout=300s")
     assert not clean.get("service", NAME, "-n", o.WORKING)
 
 
@@ -146,7 +146,7 @@ def _install_plain(target: Target, folder: Path) -> dict[str, Any]:
     target.kubectl("create", "namespace", PLAIN)
     target.kubectl("label", "namespace", PLAIN, "e2e=own")
     _helm3(target, "install", PLAIN, str(chart), "-n", PLAIN, values=USERS)
-    target.kubectl("rollout", "status", f"deployment/{CONTROLLER}", "-n", PLAIN, "--timeout=120s")
+    target.kubectl("rollout", "status", f"deployment/{CONTROLLER}", "-n", PLAIN, "--timeout=300s")
     return dict(yaml.safe_load(_helm3(target, "get", "values", PLAIN, "-n", PLAIN, "-o", "yaml")))
 
 
@@ -163,7 +163,7 @@ def test_an_ingress_nginx_release_becomes_ours_with_requests_flowing(clean: Targ
         with Stream(f"http://{clean.node_ip}:{way.port}/demo", way.host).flowing() as answers:
             clean.kubectl("apply", "-f", "-", text=yaml.safe_dump(nginx))
             clean.wait("our pods serve", lambda: _are_ours(clean, PLAIN, PLAIN), 240)
-            clean.kubectl("wait", f"ngx/{PLAIN}", "-n", PLAIN, "--for=condition=Ready", "--timeout=120s")
+            clean.kubectl("wait", f"ngx/{PLAIN}", "-n", PLAIN, "--for=condition=Ready", "--timeout=300s")
             assert o.picture(clean, CONTROLLER, PLAIN) == before
             assert o.revisions(clean, PLAIN, PLAIN) == {1: "superseded", 2: "deployed"}
             assert len(o.pods(clean, PLAIN, PLAIN)) == 2
@@ -172,5 +172,5 @@ def test_an_ingress_nginx_release_becomes_ours_with_requests_flowing(clean: Targ
         assert set(answers) == {"200"}, answers
     finally:
         clean.kubectl("delete", "validatingwebhookconfiguration", f"{PLAIN}-admission", "--ignore-not-found")
-    clean.kubectl("delete", "ngx", PLAIN, "-n", PLAIN, "--timeout=120s")
+    clean.kubectl("delete", "ngx", PLAIN, "-n", PLAIN, "--timeout=300s")
     assert o.revisions(clean, PLAIN, PLAIN) == {}

@@ -94,8 +94,8 @@ def test_upgrade_of_the_operator_with_requests_flowing(clean: Target, before: Ea
                 60,
             )
         assert [set(count) for count in counts] == [{"200"}] * 4, counts
-        clean.kubectl("delete", "mgw", "--all", "-n", o.WORKING, "--timeout=120s")
-        assert not clean.get("ngx", "-A").get("items")
+        clean.kubectl("delete", "mgw", "--all", "-n", o.WORKING, "--timeout=300s")
+        assert not clean.items("ngx", "-A")
     finally:
         install_operator(clean)
 

@@ -52,7 +52,7 @@ def stage(
     helm_binary: Path,
 ) -> Iterator[Stage]:
     """The kinds of a module's ROWS and, unless it is empty, an operator that serves them."""
-    made = Stage(api_cluster, profile, tmp_path_factory.mktemp("stage"), helm_binary)
+    made = Stage(api_cluster, profile, tmp_path_factory.mktemp("stage"), helm_binary, fork=True)
     rows = getattr(request.module, "ROWS", {})
     made.define("Widget", *rows)
     if rows:

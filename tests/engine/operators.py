@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import stat
 import subprocess
 import time
@@ -18,15 +17,20 @@ from pathlib import Path
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from lab.control import free_ports
+from tests import forked
+from tests.apiserver.releases_lab import version_of
 from tests.engine.profiles import Launch, Profile
 
 START_SECONDS = 60.0
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
-# Notes each call with its arguments; waits while the file `hold` is there; then becomes the real helm.
+# Notes each call with its arguments; says the version by itself, as every operator asks for it; waits while the file
+# `hold` is there; then becomes the real helm.
 SHIM = """#!/bin/bash
 echo "$$ $*" >> {folder}/calls
-while [ "$1" != version ] && [ -e {folder}/hold ]; do sleep 0.05; done
+if [ "$1" = version ]; then printf {version}; exit; fi
+while [ -e {folder}/hold ]; do sleep 0.05; done
 exec -a helm {helm} "$@"
 """
 
@@ -52,7 +56,7 @@ class HelmShim:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         file = folder / "helm"
-        file.write_text(SHIM.format(folder=folder, helm=helm))
+        file.write_text(SHIM.format(folder=folder, helm=helm, version=version_of(helm)))
         file.chmod(file.stat().st_mode | stat.S_IEXEC)
         (folder / "calls").touch()
 
@@ -76,18 +80,24 @@ class HelmShim:
 
 
 class Operator:
-    """One operator's process, which can be started again with the same command."""
+    """One operator's process, which can be started again with the same command.
 
-    def __init__(self, profile: Profile, launch: Launch, kubeconfig: Path, folder: Path, shim: HelmShim) -> None:
+    Ours can be a fork (`tests/forked.py`), which is cheap; where a start is measured it must not be.
+    """
+
+    def __init__(
+        self, profile: Profile, launch: Launch, kubeconfig: Path, folder: Path, shim: HelmShim, *, fork: bool = False
+    ) -> None:
         self.profile = profile
         self.launch = launch
         self.log = folder / "operator.log"
         self._kubeconfig = kubeconfig
         self._folder = folder
         self._shim = shim
-        self._process: subprocess.Popen[bytes] | None = None
+        self._fork = fork
+        self._process: subprocess.Popen[bytes] | forked.Fork | None = None
 
-    def spawn(self, *, namespace: str = "default") -> subprocess.Popen[bytes]:
+    def spawn(self, *, namespace: str = "default") -> subprocess.Popen[bytes] | forked.Fork:
         """Start the process without waiting for anything; `namespace` is its own."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_OPERATOR_", "HELM_"))}
         env |= {
@@ -98,16 +108,21 @@ class Operator:
             "HOME": str(self._folder),
             "SUITE_WORD": "from-the-environment",
         }
+        root = Path(__file__).resolve().parents[2]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.profile.command(self.launch),
-                cwd=Path(__file__).resolve().parents[2],
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            if self._fork:
+                arguments = self.profile.arguments(self.launch)
+                self._process = forked.program(forked.OPERATOR, arguments, env=env, log=log, cwd=root)
+            else:
+                self._process = subprocess.Popen(
+                    self.profile.command(self.launch),
+                    cwd=root,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
         return self._process
 
     def start(self, *, ready: bool = True) -> None:
@@ -120,7 +135,7 @@ class Operator:
             time.sleep(0.05)
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> subprocess.Popen[bytes] | forked.Fork:
         """The process; it must have been started."""
         assert self._process is not None
         return self._process
@@ -198,9 +213,7 @@ class Operator:
 
 def free_address() -> str:
     """An address on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_ports(1)[0]}"
 
 
 def write_rows(file: Path, rows: list[dict[str, object]]) -> Path:

@@ -46,6 +46,10 @@ class Profile:
 
     def command(self, launch: Launch) -> list[str]:
         """Return the command line of a process."""
+        return [*self.program, *self.arguments(launch)]
+
+    def arguments(self, launch: Launch) -> list[str]:
+        """Return what follows the program."""
         flags = [
             *("--watches-file", str(launch.watches)),
             *("--metrics-bind-address", launch.metrics),
@@ -60,7 +64,7 @@ class Profile:
             flags += ["--leader-elect", "--leader-election-id", name, "--leader-election-namespace", namespace]
         else:
             flags += self.no_lease
-        return [*self.program, "run", *flags]
+        return ["run", *flags]
 
     def annotation(self, name: str) -> str:
         """Return the name of an annotation that every Helm operator knows."""

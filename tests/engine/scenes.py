@@ -17,6 +17,7 @@ from gateway_operator.errors import ApiError
 from gateway_operator.kube import Api
 from gateway_operator.releases.records import decode_payload, encode_payload
 from lab.apiserver import ApiCluster
+from lab.control import documents
 from tests.apiserver.releases_lab import World, conditions, eventually
 from tests.engine.operators import HelmShim, Operator, free_address, write_rows
 from tests.engine.profiles import Launch, Profile
@@ -28,13 +29,14 @@ Rows = dict[str, dict[str, Any]]
 
 
 class Stage:
-    """Kinds of a group of its own, and operators that serve them."""
+    """Kinds of a group of its own, and operators that serve them: forks of one process, if asked for and ours."""
 
-    def __init__(self, cluster: ApiCluster, profile: Profile, folder: Path, helm: Path) -> None:
+    def __init__(self, cluster: ApiCluster, profile: Profile, folder: Path, helm: Path, *, fork: bool = False) -> None:
         self.cluster = cluster
         self.profile = profile
         self.folder = folder
         self.helm = helm
+        self.fork = fork and not profile.peer
         self.group = f"t{uuid.uuid4().hex[:8]}.example.com"
         self.shim = HelmShim(folder / "bin", helm)
         self.operators: list[Operator] = []
@@ -52,7 +54,7 @@ class Stage:
     def define(self, *kinds: str) -> None:
         """Make CRDs whose spec may hold anything, and wait until they are served."""
         crds = [crd(kind, self.group) for kind in kinds]
-        self.cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": crds}))
+        self.cluster.kubectl("apply", "-f", "-", input=documents(crds))
         names = [f"crd/{item['metadata']['name']}" for item in crds]
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
 
@@ -67,7 +69,8 @@ class Stage:
         folder.mkdir()
         file = write_rows(folder / "watches.yaml", list(rows))
         plan = Launch(file, free_address(), free_address(), **launch)
-        operator = Operator(self.profile, plan, kubeconfig or self.cluster.kubeconfig, folder, self.shim)
+        where = kubeconfig or self.cluster.kubeconfig
+        operator = Operator(self.profile, plan, where, folder, self.shim, fork=self.fork)
         self.operators.append(operator)
         return operator
 
@@ -295,7 +298,7 @@ def limited_kubeconfig(cluster: ApiCluster, folder: Path, rules: list[dict[str, 
         {**head, "kind": "ClusterRole", "rules": rules},
         {**head, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [subject]},
     ]
-    cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    cluster.kubectl("apply", "-f", "-", input=documents(items))
     token = cluster.kubectl("create", "token", name, "-n", "default", "--duration=1h").strip()
     authority = base64.b64encode(cluster.ca_file.read_bytes()).decode()
     path = folder / f"{name}.kubeconfig"

@@ -232,7 +232,7 @@ async def test_t32_denied_repair_does_not_block_the_rest(scene):
         found = await scene.fails("Web", "a", "Irreconcilable")
         assert found["reason"] == "ReconcileError"
         assert "ConfigMap" in found["message"] or "configmaps" in found["message"]
-    await scene.says("a", "hello", within=60)
+    await scene.says("a", "hello", within=SOON)
     await eventually(lambda: recovered(scene, "a"))
 
 
@@ -251,7 +251,7 @@ async def test_t32_namespace_comes_before_what_is_in_it(scene):
         assert await uid(scene, "v1", "Namespace", own, None) != old
         return await scene.text("a", own) == "inside"
 
-    await eventually(back, within=60)
+    await eventually(back, within=SOON)
 
 
 ADDED = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import pytest
@@ -113,6 +114,8 @@ async def test_t17_failed_uninstall_is_told_and_repeated(scene):
 async def test_t24_conditions_of_others_are_kept(scene):
     """Another writer's condition in the status stays."""
     await scene.install("Web", "a")
+    passes = scene.operator.total
+    await settled(lambda: asyncio.sleep(0, passes("controller_runtime_reconcile_total")), seconds=1)
     obj = await scene.look("Web", "a")
     other = {
         "type": "Checked",
