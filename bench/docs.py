@@ -15,7 +15,7 @@ _HEAD = """# Performance
 
 Written by `python -m bench docs` from `bench/results/*.json`; `make bench PEERS=folder` measures anew. Peers lie in
 `folder` (a clone in `operator-sdk`, a root file system with ingress-nginx in `ingress-root`) and run on the same
-machine in the same run, taking turns with ours. Compare ratios: the absolute figures belong to one machine. "never"
+machine in the same run as ours. Compare ratios: the absolute figures belong to one machine. "never"
 means not within the time that was given (70 s for drift); "mark" is the figure that ours has to reach.
 """
 _ABOUT = {
@@ -31,17 +31,20 @@ operator has an API server of its own.
 
 One nginx, one worker, one machine and one API server for all: the gateway as it runs in a pod (controller and
 supervised nginx), an nginx.conf that a person would write for the same routes, headers and log lines, and
-ingress-nginx's own controller in a Debian root. While throughput is measured, each has a turn in every round and a
-processor for itself, and the others are frozen; a ratio is the median over the rounds. Every Ingress has three paths
-and a Service of its own with three pods, for whose addresses one nginx answers. ingress-nginx's figures stand beside
-our dynamic renderer's, with metrics on, as it is run; in the static renderer every change is a reload.
+ingress-nginx's own controller in a Debian root. Throughput is measured in duets: the hand-written file and one gateway
+share one processor under the same load at the same time, so that whatever the machine does to one it does to the other;
+the rest is frozen, load and backend have the other processor, access logs lie in memory. A ratio is the median of nine
+duets, peers have three; one in which the host took more than 5 % of the processors' time is played again, up to three
+times. Every Ingress has three paths and a Service of its own with three pods, for whose addresses one nginx
+answers. ingress-nginx's figures stand beside our dynamic renderer's, with metrics on, as it is run; in the static
+renderer every change is a reload.
 """,
     "multicluster": """## Policies over several clusters
 
 Operator, gateway and API servers are real; members have no nodes, and one nginx answers for all pods, on an address for
 each. A change's clock starts when it is sent to the member's API server and stops at the new pod's first request; a cut
-drops every packet to a member's pods and tells nobody. All figures are whole ways, with the operator and the API
-servers on the same processors as the gateway and its load.
+drops every packet to a member's pods and tells nobody. A start's clock starts with the process. All figures are whole
+ways, with the operator and the API servers on the same processors as the gateway and its load.
 """,
     "soak": "## A long soak of the release engine\n",
 }

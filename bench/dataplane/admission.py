@@ -15,9 +15,10 @@ from typing import Any
 import aiohttp
 
 from bench.dataplane.gateways import running
-from bench.dataplane.setup import Setup, tell
+from bench.dataplane.setup import Setup
 from bench.dataplane.sites import NAMESPACE, Site, ingress, sites
 from bench.engine.world import eventually, together
+from bench.parts import tell
 from bench.results import Part, Row, row
 from bench.stats import percentile
 from lab.errors import LabError

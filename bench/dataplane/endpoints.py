@@ -15,10 +15,11 @@ from functools import partial
 
 from bench.dataplane.gateways import DYNAMIC, Gateway, reloads, running
 from bench.dataplane.network import new_pod
-from bench.dataplane.setup import Setup, tell
+from bench.dataplane.setup import Setup
 from bench.dataplane.sites import Site, sites
 from bench.dataplane.world import World
 from bench.dataplane.wrk import Figures, Load, finish
+from bench.parts import tell
 from bench.results import Part, Row, row
 from bench.stats import percentile
 

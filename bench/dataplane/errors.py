@@ -15,7 +15,7 @@ from functools import partial
 from bench.dataplane.endpoints import half_load
 from bench.dataplane.gateways import DYNAMIC, Gateway, reloads, running
 from bench.dataplane.network import new_pod
-from bench.dataplane.setup import Setup, tell
+from bench.dataplane.setup import Setup
 from bench.dataplane.sites import (
     INGRESSES,
     NAMESPACE,
@@ -30,6 +30,7 @@ from bench.dataplane.sites import (
 )
 from bench.dataplane.world import World
 from bench.dataplane.wrk import CONNECTIONS, Figures, finish
+from bench.parts import tell
 from bench.results import Part, Row, row
 
 _SITES = 10

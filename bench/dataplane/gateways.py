@@ -16,6 +16,7 @@ from typing import Protocol
 
 from bench.dataplane import handwritten
 from bench.dataplane.asking import answers
+from bench.dataplane.logs import AccessLog
 from bench.dataplane.network import Ports
 from bench.dataplane.processes import family, nginxes, parent, pin, proportional, resident, send
 from bench.dataplane.sites import CONFIG, NAMESPACE, Site
@@ -67,7 +68,8 @@ class Processes:
         self.name = name
         self.folder = folder
         self.http, self.https, self.status, self.health, self.webhook = (ports.take() for _ in range(5))
-        self.access_log = folder / "access.log"
+        self._log = AccessLog()
+        self.access_log = self._log.path
         self.daemons = Daemons(folder, tied=True)
 
     def launch(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
@@ -79,6 +81,7 @@ class Processes:
         pids = [*self.pids()]
         await asyncio.to_thread(self.daemons.stop_all)
         send(pids, signal.SIGKILL)
+        self._log.remove()
 
     def pids(self) -> Iterable[int]:
         """Name the daemons and what they started."""

@@ -80,6 +80,13 @@ _SERVER = """\
 {locations}
     }}
 """
+_SECURE_SERVER = """\
+    server {{ listen {http}; server_name {host}; return 308 https://$host$request_uri; }}
+    server {{ listen {https} ssl; http2 on; server_name {host};
+        add_header Strict-Transport-Security "max-age=31536000; includeSubDomains" always;
+{locations}
+    }}
+"""
 
 
 @dataclass(frozen=True)
@@ -111,4 +118,5 @@ def _sites(sites: Iterable[Site], ports: Ports, keepalive: int) -> Iterator[str]
         servers = " ".join(f"server {address}:{PORT} max_fails=0;" for address in site.pods)
         yield _UPSTREAM.format(name=site.name, servers=servers, keepalive=keepalive)
         locations = "\n".join(f"        location {path} {{ proxy_pass http://{site.name}; }}" for path in PATHS)
-        yield _SERVER.format(http=ports.http, https=ports.https, host=site.host, locations=locations)
+        server = _SECURE_SERVER if site.secure else _SERVER
+        yield server.format(http=ports.http, https=ports.https, host=site.host, locations=locations)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.engine.operators import descendants
 
+_STEAL = 7  # of the fields of /proc/stat
 _PPID, _UTIME = 1, 11  # of the fields that follow the command's closing parenthesis; stime comes after utime
 
 
@@ -68,6 +69,13 @@ def resident(pid: int) -> float:
 def processor_seconds(pid: int) -> float:
     """Return the processor time that a process has used."""
     return sum(map(int, _stat(pid)[_UTIME : _UTIME + 2])) / os.sysconf("SC_CLK_TCK")
+
+
+def machine_seconds() -> tuple[float, float]:
+    """Return how long this machine's processors have been, and how much of it the host gave to other machines."""
+    fields = [int(field) for field in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return sum(fields) / ticks, fields[_STEAL] / ticks
 
 
 def _stat(pid: int) -> list[str]:

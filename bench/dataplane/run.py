@@ -6,17 +6,13 @@ Programs that come from outside are fetched or built first; then the whole run m
 from __future__ import annotations
 
 import asyncio
-import shutil
-import signal
-import tempfile
-import time
-import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.dataplane import ORDER, admission, endpoints, errors, network, scale, throughput, wrk
-from bench.dataplane.setup import Peer, Setup, tell
+from bench.dataplane.setup import Peer, Setup
+from bench.parts import run_part, tell, until_term
 from bench.results import Part, Results
 from lab import tools
 from lab.control import BASE_TOOLS
@@ -52,30 +48,10 @@ def run(
     network.enter()
     broken = []
     for part in sorted(only, key=ORDER.index):
-        folder = Path(tempfile.mkdtemp(prefix="bench-"))  # short: a socket's path has 108 characters
-        folder.chmod(0o755)  # workers run as another user
-        begun = time.monotonic()
-        tell(f"{part} ...")
-        try:
-            setup = Setup(renderers, peers, folder, quick=quick, seed=seed)
-            results.put(part, asyncio.run(_until_term(PARTS[part](setup))))
-        except Exception:  # noqa: BLE001 - the other parts are worth having
-            traceback.print_exc()
-            tell(f"{part} broke; its files are in {folder}")
+
+        def measure(folder: Path, part: str = part) -> Coroutine[Any, Any, Part]:
+            return PARTS[part](Setup(renderers, peers, folder, quick=quick, seed=seed))
+
+        if not asyncio.run(until_term(run_part(results, part, measure))):
             broken.append(part)
-            continue
-        tell(f"{part} took {time.monotonic() - begun:.0f} s")
-        shutil.rmtree(folder, ignore_errors=True)
     return broken
-
-
-async def _until_term(measuring: Coroutine[Any, Any, Part]) -> Part:
-    """Let a signal end a part as an error would: nginx's workers outlive a master that is killed."""
-    task, loop = asyncio.ensure_future(measuring), asyncio.get_running_loop()
-
-    def end() -> None:
-        loop.add_signal_handler(signal.SIGTERM, lambda: None)  # a second one would break the cleaning up
-        task.cancel()
-
-    loop.add_signal_handler(signal.SIGTERM, end)
-    return await task

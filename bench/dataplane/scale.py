@@ -15,10 +15,11 @@ from typing import Any
 
 from bench.dataplane.asking import EVERY, answers
 from bench.dataplane.gateways import DYNAMIC, Gateway, Ours, controller_memory, reloads, serving, worker_memory
-from bench.dataplane.setup import Setup, tell
+from bench.dataplane.setup import Setup
 from bench.dataplane.sites import INGRESSES, NAMESPACE, Site, ingress, sites
 from bench.dataplane.world import World
 from bench.engine.world import together
+from bench.parts import tell
 from bench.results import Part, Row, row
 from bench.stats import median, percentile
 

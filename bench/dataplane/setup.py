@@ -14,7 +14,6 @@ from bench.dataplane.network import Ports
 from bench.dataplane.sites import Site
 from bench.dataplane.world import World
 from bench.results import Row
-from lab.paths import say
 
 
 class Peer(Protocol):
@@ -88,8 +87,3 @@ class Setup:
 
     def _place(self) -> Path:
         return self.folder / f"gateway-{next(self._serial)}"
-
-
-def tell(text: str) -> None:
-    """Show how far a run is."""
-    say(f"bench: {text}")

@@ -63,7 +63,7 @@ class Load:
 
     async def start(self, seconds: int, folder: Path) -> asyncio.subprocess.Process:
         """Start to send; `finish` waits for the end."""
-        targets = folder / "targets"
+        targets = folder / f"targets-{self.port}"
         await asyncio.to_thread(
             targets.write_text, "".join(f"{host} {path}\n" for host, path in self.targets), encoding="ascii"
         )

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from bench.engine.memory import usual
 from bench.engine.operators import Contender, Operator, running
 from bench.engine.plant import plant
-from bench.engine.setup import Setup, tell
+from bench.engine.setup import Setup
+from bench.parts import tell
 from bench.results import Part, row
 
 _MARK_SECONDS, _MARK_MEMORY = 60.0, 200.0

@@ -15,9 +15,10 @@ from collections.abc import AsyncIterator
 from bench.engine import changes
 from bench.engine.changes import Change
 from bench.engine.operators import Contender
-from bench.engine.setup import Setup, settled, tell
+from bench.engine.setup import Setup, settled
 from bench.engine.sightings import Sightings
 from bench.engine.world import World, site_names, together
+from bench.parts import tell
 from bench.results import Part, Row, row
 from bench.stats import percentile
 from gateway_operator.kube import Resource

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 
 from bench.engine.operators import Contender, running
-from bench.engine.setup import Setup, tell
+from bench.engine.setup import Setup
 from bench.engine.world import site_names
+from bench.parts import tell
 from bench.results import Part, row
 from bench.stats import median
 

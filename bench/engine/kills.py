@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from bench.engine.setup import Setup, tell
+from bench.engine.setup import Setup
+from bench.parts import tell
 from bench.results import Part, Row, row
 from lab import tools
 from lab.apiserver import ApiCluster

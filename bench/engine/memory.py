@@ -10,8 +10,9 @@ from typing import Any
 
 from bench.engine.operators import Contender, Operator, running
 from bench.engine.plant import plant
-from bench.engine.setup import Setup, settled, tell
+from bench.engine.setup import Setup, settled
 from bench.engine.world import World, together
+from bench.parts import tell
 from bench.results import Part, row
 from bench.stats import median
 from gateway_operator.kube import Resource

@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 
 from bench.engine.operators import Contender, Operator
-from bench.engine.setup import Setup, tell
+from bench.engine.setup import Setup
 from bench.engine.world import World
+from bench.parts import tell
 from bench.results import Part, Row, row
 
 _MARK = 1 / 50  # of the peer's processor time

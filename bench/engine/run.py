@@ -7,16 +7,13 @@ mostly wait. A part that breaks costs only its own rows.
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from bench.engine import ORDER, coldstart, drift, install, kills, memory, rest, soak
 from bench.engine.operators import Contender, ours, peer
-from bench.engine.setup import Setup, tell
+from bench.engine.setup import Setup
+from bench.parts import run_part, tell
 from bench.peers import helm_operator
 from bench.results import Part, Results
 
@@ -41,19 +38,11 @@ def run(
     broken: list[str] = []
 
     async def one(part: str) -> None:
-        folder = Path(tempfile.mkdtemp(prefix=f"bench-{part}-"))
-        setup = Setup(ours(), other, folder, quick=quick, minutes=minutes, seed=seed)
-        begun = time.monotonic()
-        tell(f"{part} ...")
-        try:
-            results.put(part, await PARTS[part](setup))
-        except Exception:  # noqa: BLE001 - the other parts are worth having
-            traceback.print_exc()
-            tell(f"{part} broke; its files are in {folder}")
+        def measure(folder: Path) -> Awaitable[Part]:
+            return PARTS[part](Setup(ours(), other, folder, quick=quick, minutes=minutes, seed=seed))
+
+        if not await run_part(results, part, measure):
             broken.append(part)
-            return
-        tell(f"{part} took {time.monotonic() - begun:.0f} s")
-        shutil.rmtree(folder, ignore_errors=True)
 
     async def several(parts: Iterable[str]) -> None:
         await asyncio.gather(*map(one, parts))

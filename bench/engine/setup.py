@@ -12,7 +12,6 @@ from pathlib import Path
 
 from bench.engine.operators import Contender, Operator, running
 from bench.engine.world import World, site_names
-from lab.paths import say
 
 _QUIET = 3.0  # seconds without work after which an operator counts as settled
 
@@ -74,8 +73,3 @@ async def settled(operator: Operator, *, quiet: float = _QUIET, within: float = 
         if seen != passes or busy:
             since, passes = time.monotonic(), seen
         await asyncio.sleep(0.25)
-
-
-def tell(text: str) -> None:
-    """Show how far a run is."""
-    say(f"bench: {text}")

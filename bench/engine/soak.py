@@ -18,8 +18,9 @@ from typing import Any
 
 from bench.engine import changes
 from bench.engine.operators import Operator, running
-from bench.engine.setup import Setup, settled, tell
+from bench.engine.setup import Setup, settled
 from bench.engine.world import NAMESPACE, SITES, World, eventually, is_true, site_names
+from bench.parts import tell
 from bench.results import Part, row
 from bench.stats import slope
 from gateway_operator.kube import Informer, Resource

@@ -6,4 +6,4 @@ the gateway are processes, as they run in pods.
 
 from __future__ import annotations
 
-ORDER = ("changes", "cut", "size", "accuracy")
+ORDER = ("changes", "cut", "start", "size", "accuracy")

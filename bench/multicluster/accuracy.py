@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.multicluster.setup import Setup, tell
+from bench.multicluster.setup import Setup
+from bench.parts import tell
 from bench.results import Part, row
 from gateway_operator import ingress
 from gateway_operator.traffic.shares import largest_remainder, percent

@@ -15,7 +15,8 @@ from bench.dataplane.gateways import Ours, reloads
 from bench.dataplane.network import new_pod
 from bench.dataplane.wrk import Figures, Load, finish
 from bench.multicluster.clusters import Fleet, Plan, host_of
-from bench.multicluster.setup import Setup, tell
+from bench.multicluster.setup import Setup
+from bench.parts import tell
 from bench.results import Part, row
 from bench.stats import percentile
 

@@ -116,13 +116,13 @@ class Fleet:
             await self.api.create(sites.SECRETS, secret(member, self.texts[member.api]), HOME)
             await self.api.create(MEMBERS, member_object(member))
 
-    async def spread(self) -> None:
-        """Create policies that spread each service over all members that have it, in equal parts."""
-        numbers = range(0, self.plan.services, PATHS_OF_POLICY)
+    async def spread(self, services: int | None = None) -> None:
+        """Create policies that spread the first services, or all, over all members that have them, in equal parts."""
+        end = self.plan.services if services is None else services
         await together(
-            self.api.create(POLICIES, policy(self, name, first), name)
+            self.api.create(POLICIES, policy(self, name, range(first, min(first + PATHS_OF_POLICY, end))), name)
             for name in self.plan.namespaces
-            for first in numbers
+            for first in range(0, end, PATHS_OF_POLICY)
         )
 
     async def set_pods(self, member: Member, number: int, *more: str) -> None:
@@ -184,17 +184,17 @@ def member_object(member: Member) -> Object:
     return {"apiVersion": "k8s.nginx.org/v1", "kind": "MemberCluster", "metadata": {"name": member.name}, "spec": spec}
 
 
-def policy(fleet: Fleet, namespace_: str, first: int) -> Object:
-    """Return a policy for as many services as one policy has here."""
+def policy(fleet: Fleet, namespace_: str, numbers: range) -> Object:
+    """Return a policy for these services."""
     entries = [{"name": member.name, "weight": 1} for member in fleet.members if member.namespace == namespace_]
     rules = []
-    for number in range(first, min(first + PATHS_OF_POLICY, fleet.plan.services)):
+    for number in numbers:
         backend = {"service": {"name": name_of(number), "port": {"number": 80}}, "clusterTrafficPolicy": entries}
         paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
         rules.append({"host": host_of(namespace_, number), "http": {"paths": paths}})
     return {
         "apiVersion": "k8s.nginx.org/v1",
         "kind": "ClusterTrafficPolicy",
-        "metadata": {"name": f"policy-{first:04d}", "namespace": namespace_},
+        "metadata": {"name": f"policy-{numbers[0]:04d}", "namespace": namespace_},
         "spec": {"rules": rules},
     }

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.multicluster.clusters import Member, Plan, host_of
-from bench.multicluster.setup import Setup, tell
+from bench.multicluster.drops import dropped
+from bench.multicluster.setup import Setup
+from bench.parts import tell
 from bench.results import Part, row
 from lab.load import Answer, Steady, Way
-from lab.process import run
 
 _RATE = 200.0
 _FIRST = 1.0  # seconds in which a gateway may learn of a cut
@@ -25,7 +24,6 @@ _AFTER, _EARLIER, _BACK = 1.2, 3.0, 2.0  # marks, seconds
 _CUT, _CALM = 6.0, 6.0
 _WINDOW = 1.0  # seconds of answers by which shares are judged
 _SIGMAS = 4.0
-_TABLE = "bench_cut"
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ async def _cut(way: Way, member: Member, services: int) -> _Seen:
     traffic = Steady(way, _RATE)
     with traffic.flowing():
         await asyncio.sleep(3)
-        with _dropped(member, services):
+        with dropped(_pods(member, services)):
             cut = time.monotonic()
             await asyncio.sleep(_CUT)
         healed = time.monotonic()
@@ -85,13 +83,6 @@ def _back(answers: list[Answer], member: Member, services: int, healed: float) -
     return math.inf
 
 
-@contextmanager
-def _dropped(member: Member, services: int) -> Iterator[None]:
-    """Drop the packets to a member's pods for as long as the block."""
-    addresses = ", ".join(pod for number in range(services) for pod in member.pods(number))
-    chain = f"type filter hook prerouting priority raw; policy accept; ip daddr {{ {addresses} }} drop"
-    run(["nft", "-f", "-"], f"table ip {_TABLE} {{\nchain into {{\n{chain}\n}}\n}}\n")
-    try:
-        yield
-    finally:
-        run(["nft", "delete", "table", "ip", _TABLE])
+def _pods(member: Member, services: int) -> str:
+    """Match the packets to a member's pods."""
+    return f"ip daddr {{ {', '.join(pod for number in range(services) for pod in member.pods(number))} }}"

@@ -6,17 +6,14 @@ What each found is kept as soon as it is found; a part that breaks costs only it
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-import time
-import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.dataplane import network, wrk
-from bench.multicluster import ORDER, accuracy, changes, cut, size
-from bench.multicluster.setup import Setup, tell
+from bench.multicluster import ORDER, accuracy, changes, cut, size, start
+from bench.multicluster.setup import Setup
+from bench.parts import run_part, until_term
 from bench.results import Part, Results
 from lab import tools
 from lab.control import BASE_TOOLS
@@ -28,12 +25,19 @@ Measure = Callable[[Setup], Coroutine[Any, Any, Part]]
 PARTS: Mapping[str, Measure] = {
     "changes": changes.measure,
     "cut": cut.measure,
+    "start": start.measure,
     "size": size.measure,
     "accuracy": accuracy.measure,
 }
 
 
-_LIMITS = {"changes": 900.0, "cut": 600.0, "size": 4500.0, "accuracy": 1200.0}  # seconds; on two busy cores
+_LIMITS = {
+    "changes": 900.0,
+    "cut": 600.0,
+    "start": 600.0,
+    "size": 4500.0,
+    "accuracy": 1200.0,
+}  # seconds; on two busy cores
 
 
 async def _limited(part: str, setup: Setup) -> Part:
@@ -56,17 +60,10 @@ def run(results: Results, only: Iterable[str], *, quick: bool, seed: int) -> lis
     network.enter()
     broken = []
     for part in sorted(only, key=ORDER.index):
-        folder = Path(tempfile.mkdtemp(prefix="bench-"))  # short: a socket's path has 108 characters
-        folder.chmod(0o755)  # workers run as another user
-        begun = time.monotonic()
-        tell(f"{part} ...")
-        try:
-            results.put(part, asyncio.run(_limited(part, Setup(folder, quick=quick, seed=seed))))
-        except Exception:  # noqa: BLE001 - the other parts are worth having
-            traceback.print_exc()
-            tell(f"{part} broke; its files are in {folder}")
+
+        def measure(folder: Path, part: str = part) -> Coroutine[Any, Any, Part]:
+            return _limited(part, Setup(folder, quick=quick, seed=seed))
+
+        if not asyncio.run(until_term(run_part(results, part, measure))):
             broken.append(part)
-            continue
-        tell(f"{part} took {time.monotonic() - begun:.0f} s")
-        shutil.rmtree(folder, ignore_errors=True)
     return broken

@@ -14,9 +14,9 @@ from bench.dataplane.sites import NAMESPACE
 from bench.engine import operators
 from bench.engine.world import eventually
 from bench.multicluster.clusters import Fleet, Plan, fleet, host_of
+from bench.parts import tell
 from gateway_operator.kube import Resource
 from gateway_operator.traffic.config import CONFIG_KEY, parse
-from lab.paths import say
 
 NGINXES = Resource("gateway.kubesphere.io", "v1alpha1", "Nginx", "nginxes", namespaced=True)
 CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", namespaced=True)
@@ -56,20 +56,24 @@ class Setup:
     @contextlib.asynccontextmanager
     async def served(self, plan: Plan) -> AsyncIterator[tuple[Fleet, Ours]]:
         """Run all of it: operator, policies, and a gateway that serves them."""
-        async with self.fleet(plan) as found, self.operator(found):
-            await found.api.create(NGINXES, nginx(), NAMESPACE)
-            await found.spread()
-            config = await self._config(found)
-            tell(f"the gateway is told {config}")
-            name = f"--multi-cluster-configmap={NAMESPACE}/{config}"
-            gateway = Ours(self.folder / f"g-{next(self._serial)}", self.ports, found.world, DYNAMIC, flags=[name])
-            hosts = [host_of(ns, number) for ns in plan.namespaces for number in (0, plan.services - 1)]
-            async with running(gateway, hosts):
-                yield found, gateway
+        async with self.fleet(plan) as found, self.operator(found), self.gateway(found, plan.services) as gateway:
+            yield found, gateway
 
-    async def _config(self, found: Fleet) -> str:
-        """Wait until the gateway's release has the config of every policy; returns its ConfigMap's name."""
-        wanted = found.plan.services * len(found.plan.namespaces)
+    @contextlib.asynccontextmanager
+    async def gateway(self, found: Fleet, services: int) -> AsyncIterator[Ours]:
+        """Spread the first services and run a gateway that serves them. An operator must run, for the time being."""
+        await found.api.create(NGINXES, nginx(), NAMESPACE)
+        await found.spread(services)
+        config = await self._config(found, services * len(found.plan.namespaces))
+        tell(f"the gateway is told {config}")
+        name = f"--multi-cluster-configmap={NAMESPACE}/{config}"
+        gateway = Ours(self.folder / f"g-{next(self._serial)}", self.ports, found.world, DYNAMIC, flags=[name])
+        hosts = [host_of(ns, number) for ns in found.plan.namespaces for number in (0, services - 1)]
+        async with running(gateway, hosts):
+            yield gateway
+
+    async def _config(self, found: Fleet, wanted: int) -> str:
+        """Wait until the gateway's release has the config of so many paths; returns its ConfigMap's name."""
         names: list[str] = []
 
         async def complete() -> bool:
@@ -95,8 +99,3 @@ def nginx() -> dict[str, object]:
         "metadata": {"name": RELEASE},
         "spec": {"controller": controller},
     }
-
-
-def tell(text: str) -> None:
-    """Show how far a run is."""
-    say(f"bench: {text}")

@@ -11,7 +11,8 @@ import time
 
 from bench.engine.operators import Operator
 from bench.multicluster.clusters import Fleet, Plan
-from bench.multicluster.setup import Setup, tell
+from bench.multicluster.setup import Setup
+from bench.parts import tell
 from bench.results import Part, row
 from bench.stats import median
 from gateway_operator.clusters.connection import SLICES

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.dataplane.logs import AccessLog
 from bench.dataplane.network import Ports
 from bench.dataplane.processes import family, mentioning, send
 from bench.dataplane.sites import CONFIG, NAMESPACE
@@ -33,7 +34,10 @@ _NGINX = "/usr/sbin/nginx"
 _PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 _LOGS = ("var/log/nginx/access.log", "var/log/nginx/error.log")
 _WRITTEN = (*(f"etc/ingress-controller/{name}" for name in ("ssl", "auth", "telemetry")), "tmp/nginx")
-_ENTER = f'mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" && exec chroot "$0" /{PROGRAM} "$@"'
+_ENTER = (
+    f'mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" && mount --bind "$1" "$0/{_LOGS[0]}" && shift && '
+    f'exec chroot "$0" /{PROGRAM} "$@"'
+)
 _FIRST_CONF = "daemon off;\nuser root root;\npid /tmp/nginx/nginx.pid;\nevents {}\n"  # what nginx starts with
 _CERTIFICATE, _KEY = "/etc/bench.crt", "/etc/bench.key"
 _RELOADED = "Backend successfully reloaded"
@@ -84,7 +88,8 @@ class IngressNginx:
         self._root = given.path
         self._world = world
         self._daemons = Daemons(folder, tied=True)
-        self.access_log = given.path / _LOGS[0]
+        self._log = AccessLog()
+        self.access_log = self._log.path
         self._helper: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -120,7 +125,9 @@ class IngressNginx:
             "NGINX_BINARY": _NGINX,
             "PATH": _PATH,
         }
-        self._daemons.start("controller", ["unshare", "--mount", "sh", "-c", _ENTER, self._root, *flags], env)
+        self._daemons.start(
+            "controller", ["unshare", "--mount", "sh", "-c", _ENTER, self._root, self.access_log, *flags], env
+        )
         async with asyncio.timeout(_START_SECONDS):
             self.check()
             while _FLAGS_CHECKED not in self._daemons.log("controller").read_text(encoding="utf-8"):  # noqa: ASYNC110
@@ -134,6 +141,7 @@ class IngressNginx:
             self._helper.close()
         await asyncio.to_thread(self._daemons.stop_all, kill=True)
         send(pids, signal.SIGKILL)
+        self._log.remove()
 
     def pids(self) -> Iterable[int]:
         """Name the controller and its nginx."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.dataplane.logs import AccessLog
 from bench.dataplane.network import Ports
 from bench.dataplane.processes import send
 from bench.dataplane.world import CLASS, World
@@ -57,7 +58,8 @@ class Traefik:
         self.folder = folder
         self.http, self.https, self._status = (ports.take() for _ in range(3))
         self.webhook = 0  # it has none
-        self.access_log = folder / "access.log"
+        self._log = AccessLog()
+        self.access_log = self._log.path
         self._path = given.path
         self._world = world
         self._daemons = Daemons(folder, tied=True)
@@ -89,6 +91,7 @@ class Traefik:
         pids = [*self.pids()]
         await asyncio.to_thread(self._daemons.stop_all, kill=True)
         send(pids, signal.SIGKILL)
+        self._log.remove()
 
     def pids(self) -> Iterable[int]:
         """Name its process."""
