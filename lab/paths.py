@@ -6,9 +6,12 @@ running lab has a folder of its own, which `down` removes.
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from lab.errors import LabError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 GO_MODULES = Path(__file__).resolve().parent / "go"
@@ -28,14 +31,27 @@ def run_dir(lab: str) -> Path:
     return cache() / "run" / lab
 
 
+_held = threading.local()  # names of locks, by thread
+
+
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold a lock that other processes respect, so that parallel callers build a thing once."""
+    """Hold a lock that other processes and threads respect, so that parallel callers build a thing once.
+
+    Raises LabError for a lock that this thread holds already: it would wait for itself.
+    """
+    names: set[str] = _held.__dict__.setdefault("names", set())
+    if name in names:
+        raise LabError(f"the lock {name} is asked for by its own holder")
     folder = cache() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        names.add(name)
+        try:
+            yield
+        finally:
+            names.discard(name)
 
 
 def say(message: str) -> None:

@@ -49,11 +49,12 @@ def earlier(folder: Path) -> Earlier:
     source = folder / "earlier"
     shutil.unpack_archive(packed, source, filter="data")
     name = f"localhost/earlier/gateway-operator:{COMMIT[:12]}"  # by its last part charts know an image of ours
-    return Earlier(source / "charts" / "gateway-operator", images._built(name, lambda to: _build(name, source, to)))
+    base = images.image()  # before, since both are built under the same lock
+    built = images._built(name, lambda to: _build(name, base, source, to))
+    return Earlier(source / "charts" / "gateway-operator", built)
 
 
-def _build(name: str, source: Path, archive: Path) -> None:
-    base = images.image()
+def _build(name: str, base: images.Image, source: Path, archive: Path) -> None:
     images.buildah("pull", "--quiet", f"docker-archive:{base.archive}")  # gone where only the archives were kept
     file = source / "Containerfile"
     file.write_text(CONTAINERFILE.format(base=base.name))
