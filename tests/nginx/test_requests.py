@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import ssl
 
 import aiohttp
@@ -11,8 +13,8 @@ import trustme
 from cryptography import x509
 
 from gateway_operator.crds.config_types import LOCATION_VARIABLES, LOG_PREFIXES, NGINX_VARIABLES
-from tests.nginx.harness import FAKE, Backend, Gateway, eventually, exchange
-from tests.nginx.objects import ingress, rule, secret, world
+from tests.nginx.harness import FAKE, Backend, Gateway, eventually, exchange, ports
+from tests.nginx.objects import configmap, ingress, rule, secret, site, world
 
 pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
 
@@ -93,15 +95,20 @@ async def test_answers_without_a_backend_are_strict_too(
         ingress("plain", rule("y.test", ("/a", "Prefix", "a"))),
         services={"a": backends["a"].port},
         secrets=[secret("s", *pair(authority, "x.test"))],
+        config={"block-user-agents": "Evil"},
     )
     await served.serve(snapshot)
-    urls = {"tls": f"https://127.0.0.1:{served.https}/none", "plain": f"http://127.0.0.1:{served.http}/none"}
+    urls = {"tls": f"https://127.0.0.1:{served.https}", "plain": f"http://127.0.0.1:{served.http}"}
+    asked = {404: ("/none", "Good"), 403: ("/a", "Evil")}
     found = {}
     async with aiohttp.ClientSession() as session:
-        for way, host in (("tls", "x.test"), ("plain", "x.test"), ("tls", "y.test")):
-            async with session.get(urls[way], ssl=False, headers={"Host": host}) as answer:
-                found[way, host] = (answer.status, "Strict-Transport-Security" in answer.headers)
-    assert found == {("tls", "x.test"): (404, True), ("plain", "x.test"): (404, False), ("tls", "y.test"): (404, False)}
+        for way, host, (status, (path, agent)) in itertools.product(urls, ("x.test", "y.test"), asked.items()):
+            headers = {"Host": host, "User-Agent": agent}
+            async with session.get(urls[way] + path, ssl=False, headers=headers, allow_redirects=False) as answer:
+                found[way, host, status] = (answer.status, "Strict-Transport-Security" in answer.headers)
+    redirected = ("plain", "x.test", 403)
+    assert found.pop(redirected)[1] is False
+    assert found == {of: (of[2], of[:2] == ("tls", "x.test")) for of in found}
 
 
 async def test_requests_without_a_host_header(served: Gateway, backends: dict[str, Backend]) -> None:
@@ -156,6 +163,40 @@ async def test_forwarded_headers_are_replaced(served: Gateway, backends: dict[st
     assert "Proxy" not in told
     assert told["X-Request-ID"] == "my-id"
     assert len((await (await served.get("x.test")).json())["headers"]["X-Request-ID"]) == 32
+
+
+async def test_request_ids(served: Gateway, backends: dict[str, Backend]) -> None:
+    """Each request has 32 digits of its own, the same in the log as at the backend; also where nginx answers itself."""
+    config = {"log-format-upstream": "id=$req_id status=$status"}
+    await served.serve(world(site("x.test"), services=ports(backends), config=config))
+    answers = [await served.told("x.test") for _ in range(300)]  # more than are made at a time
+    ids = {answer["headers"]["X-Request-ID"] for answer in answers}
+    assert len(ids) == 300
+    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in ids)
+    for one in ids:
+        await served.logged(f"id={one} status=200")
+    before = len(re.findall("id=[0-9a-f]{32} status=400", served.log()))
+    assert b" 400 " in await exchange(served.http, b"GET nonsense HTTP/1.1\r\n\r\n")
+
+    async def refused() -> bool:
+        return len(re.findall("id=[0-9a-f]{32} status=400", served.log())) == before + 1
+
+    await eventually(refused)
+
+
+@pytest.mark.parametrize("where", ["log", "header"])
+async def test_nginx_own_request_id_is_the_same_one(served: Gateway, backends: dict[str, Backend], where: str) -> None:
+    """A log format or a header that has nginx's own variable says what the backend is told as X-Request-ID."""
+    config = {"log-format-upstream": "own=$request_id" if where == "log" else "status=$status"}
+    if where == "header":
+        config["proxy-set-headers"] = "gw/set"
+    maps = [configmap("set", "gw", **{"X-Own": "$request_id"})]
+    await served.serve(world(site("x.test"), services=ports(backends), config=config, configmaps=maps))
+    headers = (await served.told("x.test"))["headers"]
+    if where == "header":
+        assert headers["X-Own"] == headers["X-Request-ID"]
+    else:
+        await served.logged(f"own={headers['X-Request-ID']}")
 
 
 async def test_forwarded_headers_of_trusted_peers_count(served: Gateway, backends: dict[str, Backend]) -> None:

@@ -48,14 +48,21 @@ function _M.get(name)
     end
 end
 
--- Write a text to a variable that is declared for it (dynamic.py).
-function _M.set(name, text)
+-- Write so many bytes to a variable that is declared for it (dynamic.py); nginx copies them.
+local function put(name, bytes, count)
     local length = #name
     size[0] = ERROR
-    local code = C.ngx_http_lua_ffi_var_set(request(), name, length, names, text, #text, names + length, size)
+    local code = C.ngx_http_lua_ffi_var_set(request(), name, length, names, bytes, count, names + length, size)
     if code ~= OK then
         error(text_of(names + length, size[0]))
     end
+end
+
+_M.put = put
+
+-- Write a text to a variable.
+function _M.set(name, text)
+    put(name, text, #text)
 end
 
 -- Put a header on the answer; nil takes it away.

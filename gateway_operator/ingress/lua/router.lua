@@ -5,6 +5,7 @@
 -- route asks for nothing special the URI stays, and nginx finds `location /`.
 
 local config = require "config"
+local ids = require "ids"
 local paths = require "paths"
 local redirect = require "redirect"
 local request = require "request"
@@ -115,6 +116,9 @@ local function decide(over_tls)
     if byte(path, 2) == DOT and sub(path, 1, 5) == OURS and is_internal() then
         return  -- an error page, or the subrequest of an authentication
     end
+    if config.ids then
+        ids.give()
+    end
     local name = get("host")
     if get("server_protocol") < "HTTP/1.1" then
         name_host(name)
@@ -126,8 +130,8 @@ local function decide(over_tls)
     if store.draining and http_version() < 2 then
         request.answer("Connection", "close")
     end
-    if over_tls and config.hsts and host and host.hsts then
-        set("strict_transport_security", config.hsts)
+    if over_tls and config.hsts and not (host and host.hsts) then
+        set("strict_transport_security", "")
     end
     if not route then
         return exit(host and 404 or 503)

@@ -59,7 +59,7 @@ end
 -- What decides about a request; without the header or cookie each is split by itself.
 local function key_of(split)
     local value = split.variable and get(split.variable)
-    return value and value ~= "" and value or get("request_id")
+    return value and value ~= "" and value or get("gw_request_id")
 end
 
 local function take(ctx, part)

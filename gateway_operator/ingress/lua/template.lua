@@ -15,6 +15,8 @@ local function value(name, ctx)
         return ctx.host.host
     elseif name == "escaped_request_uri" then
         return ngx.escape_uri(request.get("request_uri"))
+    elseif name == "request_id" then
+        name = "gw_request_id"
     end
     return request.get(name) or ""
 end

@@ -18,6 +18,7 @@ from gateway_operator.ingress.render.dynamic_data import seconds
 from gateway_operator.ingress.render.dynamic_kept import Cache, Outline, refuses, with_revocation
 from gateway_operator.ingress.render.dynamic_locations import (
     ASKED,
+    REQUEST_ID,
     lua,
     lua_block,
     place_headers,
@@ -28,7 +29,7 @@ from gateway_operator.ingress.render.dynamic_locations import (
 )
 from gateway_operator.ingress.render.dynamic_places import PLAIN, Place
 from gateway_operator.ingress.render.headers import answer_headers, host_of
-from gateway_operator.ingress.render.http_level import is_blocking, strict_transport
+from gateway_operator.ingress.render.http_level import is_blocking
 from gateway_operator.ingress.render.static import listens, tls_listens
 from gateway_operator.ingress.render.stream import stream_text
 from gateway_operator.ingress.render.text import block, directive, entry, when, word
@@ -41,7 +42,7 @@ _LOG_VARIABLES = (
 # Variables that our Lua writes; a map declares each, since a `set` would blank it again.
 _WRITTEN = (
     "gw_uri", "gw_vhost", "gw_path", "gw_host", "gw_escaped", "gw_realm", "gw_passwords", "gw_error_upstream",
-    "gw_stash", "gw_namespace", "gw_ingress", "gw_service", "gw_port", "strict_transport_security",
+    "gw_stash", "gw_namespace", "gw_ingress", "gw_service", "gw_port",
 )  # fmt: skip
 _SHARED = ("lua/5.1", "luajit-2.1")  # where Debian has the Lua files of others
 _ARCH = "x86_64-linux-gnu"
@@ -101,7 +102,7 @@ def _context(plan: Plan, places: Sequence[Place], *, observed: bool) -> dict[str
         "settings": _settings_literal(plan, places, observe=observe),
         "variables": _declared(tuple(_variables(places))),
         "pools": shared_pools(s),
-        "hsts": None,  # the router says it
+        "request_id": word(f"${REQUEST_ID}"),
         "servers": [_server(plan), _tls_server(plan)],
         "blocked": when(word("$blocked"), directive("return", v.integer(403))) if is_blocking(s) else None,
         "log": lua_block("log", lua("log", "run")) if observe else None,
@@ -145,6 +146,7 @@ def _declared(names: tuple[str, ...]) -> list[v.Typed]:
     variables = [v.Typed(f"${v.variable(name)}") for name in names]
     nothing = [entry(word("default"), v.literal(""))]
     return [
+        block("map", [v.literal(""), word(f"${REQUEST_ID}")], [entry(word("default"), word("$request_id"))]),
         *(block("map", [v.literal(""), variable], nothing) for variable in variables),
         block("map", [v.joined(*variables), word("$gw_written")], nothing),
     ]
@@ -159,7 +161,9 @@ def _settings_literal(plan: Plan, places: Sequence[Place], *, observe: bool) -> 
         "redirect_code": s.http_redirect_code,
         "keep": seconds(s.upstream_keepalive_timeout) if s.upstream_keepalive_connections else None,
         "keep_requests": s.upstream_keepalive_requests,
-        "hsts": strict_transport(s) if s.hsts else None,
+        "hsts": True if s.hsts else None,
+        # whoever writes nginx's own variable into a log format or a header means the same ID
+        "ids": True if s.generate_request_id and not re.search(r"\$\{?request_id\b", repr(s)) else None,
         "forwarded": s.use_forwarded_headers,
         "rate_status": s.limit_req_status_code,
         "connection_status": s.limit_conn_status_code,

@@ -17,10 +17,13 @@ from gateway_operator.ingress.render.profiles import CORS_HEADERS, family, is_tl
 from gateway_operator.ingress.render.text import block, directive, word
 
 ASKED = "$http_host"  # the router adds it where a client sent none
+REQUEST_ID = "gw_request_id"  # made by our Lua (ids.lua), by nginx for requests that never get there
 _HOST = word("$gw_backend_host")  # the Host that a backend gets
 _NOTHING: list[Header] = [("Content-Length", v.literal("")), ("Upgrade", v.literal("")), ("Connection", v.literal(""))]
 # what nginx would say of a request whose URI the router changed
-_RENAMED = {"uri": "gw_path", "server_name": "gw_host", "escaped_request_uri": "gw_escaped"}
+_RENAMED = {
+    "uri": "gw_path", "server_name": "gw_host", "escaped_request_uri": "gw_escaped", "request_id": REQUEST_ID,
+}  # fmt: skip
 
 
 def place_text(settings: Settings, place: Place) -> bytes:

@@ -185,6 +185,7 @@ def _origin(plan: Plan) -> dict[str, Any]:
         "https_port": v.integer(machine.https_port),
         "inner_https_port": v.integer(machine.inner_https_port) if inner else None,
         "generate_request_id": s.generate_request_id,
+        "request_id": word("$request_id"),
     }
 
 
