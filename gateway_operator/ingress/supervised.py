@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -123,10 +124,9 @@ class Supervised:
             (aside / folder).mkdir(parents=True)
             (aside / folder).chmod(FOLDER_MODE)
         for file, content in {**files, **extra}.items():
-            path = aside / file
-            path.touch(mode=FILE_MODE)
-            path.chmod(FILE_MODE)
-            path.write_bytes(content)
+            with os.fdopen(os.open(aside / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as out:
+                os.fchmod(out.fileno(), FILE_MODE)  # whatever the umask is
+                out.write(content)
         aside.rename(target)
         return name
 

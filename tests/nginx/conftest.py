@@ -25,8 +25,7 @@ def running(binary: Path, renderer: str = "static") -> Iterator[Gateway]:
             asyncio.run(gateway.start())
             yield gateway
         finally:
-            if gateway.process is not None and gateway.process.poll() is None:
-                gateway.stop()
+            gateway.end()
 
 
 @pytest.fixture

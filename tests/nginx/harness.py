@@ -166,6 +166,23 @@ class Gateway:
             self.process.wait()
             raise AssertionError(f"the supervisor doesn't stop:\n{self.log()[-3000:]}") from None
 
+    def end(self) -> None:
+        """Stop it where it runs; the nginx of a supervisor that was killed ends as well."""
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.stop()
+        finally:
+            self._end_what_is_left()
+
+    def _end_what_is_left(self) -> None:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # nginx removes the file when it ends
+            master = self.master
+            ends = time.monotonic() + 30
+            while f"{self.folder}/tmp/".encode() in Path(f"/proc/{master}/cmdline").read_bytes():  # not a reused id
+                os.kill(master, signal.SIGTERM)
+                assert time.monotonic() < ends, f"nginx {master} outlives its supervisor"
+                time.sleep(0.02)
+
     def log(self) -> str:
         """What supervisor and nginx wrote so far."""
         return (self.folder / "log").read_text(errors="replace")

@@ -197,3 +197,12 @@ async def test_ciphers_of_a_host(served: Gateway, backends: dict[str, Backend]) 
     assert [chosen(served, "strict.test", *order) for order in (both, both[::-1])] == [AES_256, AES_256]
     assert chosen(served, "wrong.test", *both) == usual
     assert (await served.get_tls("strong.test")).status == 200
+
+
+async def test_ciphers_of_all_other_names(served: Gateway, backends: dict[str, Backend]) -> None:
+    """What an Ingress without a host asks of handshakes holds for names that no other has, and for no host."""
+    rest = ingress("rest", rule("", ("/", "Prefix", "b")), annotations={"ssl-ciphers": AES_256})
+    await served.serve(world(site("x.test"), rest, services=ports(backends)))
+    assert [chosen(served, "unknown.test", item) for item in (AES_128, AES_256)] == ["", AES_256]
+    assert chosen(served, "x.test", AES_128) == AES_128
+    assert served.certificate("x.test") == served.certificate("unknown.test")

@@ -220,11 +220,11 @@ async def test_a_full_disk(nginx_binary: Path, renderer: str, backends: dict[str
         pytest.skip("no file system can be mounted here")
     try:
         gateway = Gateway(tmp_path, nginx_binary, renderer)
-        await gateway.start()
         try:
+            await gateway.start()
             await _fill_and_free(gateway, backends)
         finally:
-            gateway.stop()
+            gateway.end()
     finally:
         subprocess.run(["umount", "-l", tmp_path], check=True)
 

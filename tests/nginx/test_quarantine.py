@@ -21,7 +21,7 @@ from gateway_operator.ingress.render import values
 from gateway_operator.ingress.supervised import Supervised
 from tests.nginx.conftest import running
 from tests.nginx.controlled import Controlled, controlled
-from tests.nginx.harness import Backend, Gateway, eventually
+from tests.nginx.harness import Backend, Gateway, eventually, ports
 from tests.nginx.objects import ingress, rule, world
 
 pytestmark = pytest.mark.usefixtures("local_addresses_allowed", "hole")
@@ -132,6 +132,28 @@ class Counting(Supervised):
         """One that is only judged."""
         self.trials += 1
         await super().test(generation)
+
+
+async def test_what_a_bad_one_costs_a_neighbour(gateway: Gateway, backends: dict[str, Backend]) -> None:
+    """One refused configuration more, and a small one to judge who changed beside it; a change alone costs one."""
+    gateway.supervised = counted = Counting(gateway)
+    services = ports(backends)
+    old, new, last = sized("good", "2m"), sized("good", "9m", "b"), sized("good", "3m", "c")
+    last["metadata"]["uid"] = new["metadata"]["uid"] = old["metadata"]["uid"]
+    bad, other = sized("bad", "soon"), sized("other", "4m")
+
+    async def costs(good: dict[str, Any], backend: str) -> tuple[int, int]:
+        before = counted.whole, counted.trials
+        run.show(world(bad, good, other, services=services))
+        await serves(gateway, "good.test", backend)
+        await told(run, "bad")
+        return counted.whole - before[0], counted.trials - before[1]
+
+    async with controlled(gateway, world(old, other, services=services)) as run:
+        await serves(gateway, "good.test")
+        again = int(gateway.renderer == "dynamic")  # without the profiles that are kept of the last generation
+        assert await costs(new, "b") == (2 + again, 1)
+        assert await costs(last, "c") == (1, 0)
 
 
 BAD, FEW = 20, 7

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from gateway_operator.ingress.children import child_pids, is_accepting, listeners
+from gateway_operator.ingress.generations import BUILTIN_CONFIG
 from gateway_operator.ingress.supervised import GenerationRefused, NginxStatus, generation_name
+from tests.nginx.conftest import running
 from tests.nginx.harness import Backend, Gateway, eventually
 from tests.nginx.objects import ingress, rule, world
 
@@ -67,8 +70,7 @@ async def test_a_configuration_that_never_serves_is_rolled_back(
     await gateway.serve(world(ingress("one", rule("x.test", ("/", "Prefix", "a"))), services={"a": backends["a"].port}))
     taken = await asyncio.start_server(lambda *_: None, "0.0.0.0", 0)
     port = taken.sockets[0].getsockname()[1]
-    files = {"nginx.conf": f"daemon off; pid nginx.pid; events {{}} http {{ server {{ listen {port}; }} }}".encode()}
-    name = gateway.supervised.write(files, {})
+    name = gateway.supervised.write({"nginx.conf": BUILTIN_CONFIG.format(port=port).encode()}, {})
     with pytest.raises(GenerationRefused) as refused:
         await gateway.supervised.apply(name)
     taken.close()
@@ -110,6 +112,26 @@ async def test_reloads_under_load_answer_every_request(gateway: Gateway, backend
     done.set()
     await asyncio.gather(*clients)
     assert set(answers) == {200}
+
+
+def test_nothing_outlives_these_tests(nginx_binary: Path) -> None:
+    """Where a test kills the supervisor, the nginx that it leaves ends with the gateway."""
+    with running(nginx_binary) as gateway:
+        processes = [gateway.master, *child_pids(gateway.master)]
+        assert gateway.process is not None
+        gateway.process.kill()
+        gateway.process.wait()
+        assert len(processes) > 1
+        assert all(map(alive, processes))
+    assert not any(map(alive, processes))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: one that nobody reaps has no command line any more."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def test_a_killed_nginx_comes_back(gateway: Gateway, backends: dict[str, Backend]) -> None:

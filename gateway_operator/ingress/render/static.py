@@ -34,12 +34,13 @@ def render(plan: Plan) -> Rendered:
     """Print the plan."""
     shared, files = Shared(plan), common_files(plan)
     owners: dict[str, tuple[tuple[int, str], ...]] = {}
+    lent = any(not server.host and not _asks(server) for server in plan.servers)
     for server in plan.servers:
         name = f"servers/{server.id}.conf"
-        files[name], owners[name] = _server(shared, server)
+        files[name], owners[name] = _server(shared, server, lent=lent)
     files["upstreams.conf"] = shared.upstream_blocks()  # first: it may ask for maps
     files["shared.conf"] = shared.text()
-    context = http_context(plan) | {"stream": bool(stream_text(plan))}
+    context = http_context(plan) | {"stream": bool(stream_text(plan)), "default_certificate": None}
     if shared.variables > plan.settings.variables_hash_max_size // 2:
         context["variables_hash_max"] = v.integer(1 << shared.variables.bit_length() + 1)
     files["nginx.conf"] = print_template("nginx.conf.j2", context)
@@ -55,9 +56,21 @@ def common_files(plan: Plan) -> dict[str, bytes]:
     return files | ({"stream.conf": stream} if stream else {})
 
 
-def _server(shared: Shared, server: Server) -> tuple[bytes, tuple[tuple[int, str], ...]]:
-    """Print one host; the second value says from which line on each owner's text stands."""
-    head = "".join(f"    {line}\n" for part in _head(shared.plan, server) for line in str(part).split("\n"))
+def _asks(server: Server) -> bool:
+    """Tell whether a host wants a handshake of its own."""
+    return bool(server.certificate or server.client_auth or server.ciphers)
+
+
+def _server(shared: Shared, server: Server, *, lent: bool) -> tuple[bytes, tuple[tuple[int, str], ...]]:
+    """Print one host; the second value says from which line on each owner's text stands.
+
+    `lent` says that the handshakes of the server of all other names will do for hosts that want none of their own:
+    nginx makes no TLS context for a server without a certificate, and contexts are most of what plain hosts cost.
+    """
+    borrows = lent and bool(server.host) and not _asks(server)
+    certificate = None if borrows else server.certificate or shared.plan.default_certificate
+    lines = (line for part in _head(shared.plan, server, certificate) for line in str(part).split("\n"))
+    head = "".join(f"    {line}\n" for line in lines)
     pieces = [f"server {{\n{head}"]
     owners = [(1, server.tls_owner)]
     line = 1 + pieces[0].count("\n")
@@ -69,14 +82,14 @@ def _server(shared: Shared, server: Server) -> tuple[bytes, tuple[tuple[int, str
     return "".join([*pieces, "}\n"]).encode(), tuple(owners)
 
 
-def _head(plan: Plan, server: Server) -> Iterator[v.Typed]:
+def _head(plan: Plan, server: Server, certificate: str | None) -> Iterator[v.Typed]:
     s = plan.settings
     yield from listens(plan, default=not server.host)
     yield from tls_listens(plan, default=not server.host)
     names = [v.server_name(name) for name in (server.host, *server.aliases) if name]
     yield directive("server_name", *(names or [word("_")]))
-    if server.certificate:
-        pair = v.file(f"certs/{server.certificate}.pem")
+    if certificate:
+        pair = v.file(f"certs/{certificate}.pem")
         yield directive("ssl_certificate", pair)
         yield directive("ssl_certificate_key", pair)
     if server.ciphers and server.ciphers.names:

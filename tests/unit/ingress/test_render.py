@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gateway_operator.ingress.certificates import self_signed
 from gateway_operator.ingress.graph import GraphBuilder
 from gateway_operator.ingress.plan import Endpoint, Machine, Plan, Route, Server, Settings, Upstream
 from gateway_operator.ingress.planner import compile_plan, read_config
+from gateway_operator.ingress.policies import Ciphers, ClientAuth
 from gateway_operator.ingress.problems import Ref
 from gateway_operator.ingress.render import values as v
 from gateway_operator.ingress.render.static import Rendered, render, version_file
@@ -95,6 +97,31 @@ def test_wildcards_take_exactly_one_label() -> None:
     """nginx's own wildcard would take several."""
     names = servers(render(plan_of(Server("1" * 16, "*.x.test", ()))))
     assert "~^[^.]+\\.x\\.test$" in names
+
+
+AUTH = ClientAuth("a" * 16, "on", 1)
+
+
+@pytest.mark.parametrize("rest", [{}, {"client_auth": AUTH}, {"ciphers": Ciphers("HIGH")}, {"certificate": "c" * 32}])
+def test_contexts_only_for_own_handshakes(rest: dict[str, Any]) -> None:
+    """nginx makes a TLS context for each certificate that is printed: none for a host that all others' will do for."""
+    default = Server("0" * 16, "", (Route("/", False, None, 404),), **rest)
+    own = {"client_auth": AUTH}, {"ciphers": Ciphers("", prefer_own=False)}, {"certificate": "d" * 32}
+    hosts = [Server(f"{n}" * 16, f"x{n}.test", (), **more) for n, more in enumerate(({}, *own), 1)]
+    plan = replace(plan_of(), servers=(default, *hosts))
+    parsed = servers(render(plan))
+    shown = {
+        name: [item["args"][0] for item in block if item["directive"] == "ssl_certificate"]
+        for name, block in parsed.items()
+    }
+    usual = f"certs/{plan.default_certificate}.pem"
+    assert shown == {
+        "_": [f"certs/{rest.get('certificate', plan.default_certificate)}.pem"],
+        "x1.test": [usual] if rest else [],
+        "x2.test": [usual],
+        "x3.test": [usual],
+        "x4.test": [f"certs/{'d' * 32}.pem"],
+    }
 
 
 @pytest.mark.parametrize(("version", "directive", "parameter"), [((1, 22, 1), False, True), ((1, 26, 3), True, False)])
