@@ -14,7 +14,7 @@ from gateway_operator.commands.output import say, say_json, table
 from gateway_operator.commands.plan import Difference, Plan, Planner
 from gateway_operator.commands.session import Session
 from gateway_operator.commands.targets import KindRef, Object, Target, find, kinds, resolve, with_rows
-from gateway_operator.errors import ConfigError, NotFound
+from gateway_operator.errors import ConfigError
 from gateway_operator.kube import Api
 from gateway_operator.releases.diff import ABSENT, Change
 from gateway_operator.releases.gateways import register_kinds
@@ -65,9 +65,8 @@ async def _target(
     ref, resource = await resolve(api, refs, kind)
     changed = _read(file, ref, name)
     where = (changed["metadata"].get("namespace") or namespace) if resource.namespaced else None
-    try:
-        live = await api.get(resource, name, where)
-    except NotFound:
+    live = await api.find(resource, name, where)
+    if live is None:
         body = {**changed, "metadata": {**changed["metadata"], "name": name, **({"namespace": where} if where else {})}}
         made = await api.raw("POST", resource.path(where), query={"dryRun": "All"}, body=body)
         return Target(ref, resource, made)

@@ -54,7 +54,7 @@ async def run(
         raise MoveFailed(f"the gateway {name} is in namespace {target} already")
     async with session.connected() as api:
         resource = await api.resource(API_VERSION, "Gateway")
-        source, copy = await _look(api, resource, name, origin), await _look(api, resource, name, target)
+        source, copy = await api.find(resource, name, origin), await api.find(resource, name, target)
         if copy is not None and mapping(copy, "metadata", "annotations").get(MOVED_FROM) != f"{origin}/{name}":
             raise MoveFailed(f"there is another Gateway {target}/{name}")
         if copy is None:
@@ -127,7 +127,7 @@ async def _take_down(api: Api, resource: Resource, source: Object, end: float) -
         await api.delete(resource, meta["name"], meta["namespace"], uid=meta["uid"])
     except NotFound:
         return
-    while (left := await _look(api, resource, meta["name"], meta["namespace"])) is not None:
+    while (left := await api.find(resource, meta["name"], meta["namespace"])) is not None:
         if left["metadata"]["uid"] != meta["uid"]:
             raise MoveFailed(f"somebody made a new Gateway {meta['namespace']}/{meta['name']}; delete it first")
         _hurry(end, f"{meta['namespace']}/{meta['name']} is still being taken down", condition_of(left, "Deployed"))
@@ -154,13 +154,6 @@ def _hurry(end: float, text: str, condition: Any) -> None:
     if time.monotonic() > end:
         said = f" ({condition['message']})" if condition.get("message") else ""
         raise MoveFailed(f"{text}{said}; is the operator running? The same command goes on from here")
-
-
-async def _look(api: Api, resource: Resource, name: str, namespace: str) -> Object | None:
-    try:
-        return await api.get(resource, name, namespace)
-    except NotFound:
-        return None
 
 
 def _answer(session: Session, text: str, origin: str, gateway: Object, *, done: bool) -> None:

@@ -236,10 +236,7 @@ class Planner:
             if ref is None or (ref == parent.ref and i.name == parent.name):
                 continue
             resource = await self.api.resource(i.api_version, i.kind)
-            try:
-                live = await self.api.get(resource, i.name, i.namespace or None)
-            except NotFound:
-                live = {}
+            live = await self.api.find(resource, i.name, i.namespace or None) or {}
             found.append(
                 Target(ref, resource, {**live, **obj, "metadata": {**live.get("metadata", {}), **obj["metadata"]}})
             )

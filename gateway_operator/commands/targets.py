@@ -98,10 +98,9 @@ def with_rows(refs: Sequence[KindRef]) -> None:
 async def find(api: Api, refs: Sequence[KindRef], kind: str, name: str, namespace: str) -> Target:
     """Look an object up. Raises NoSuchObject, ApiError, KindNotServed."""
     ref, resource = await resolve(api, refs, kind)
-    try:
-        obj = await api.get(resource, name, namespace if resource.namespaced else None)
-    except NotFound as error:
-        raise NoSuchObject(f"there is no {ref.kind} {name} in namespace {namespace}: see -n") from error
+    obj = await api.find(resource, name, namespace if resource.namespaced else None)
+    if obj is None:
+        raise NoSuchObject(f"there is no {ref.kind} {name} in namespace {namespace}: see -n")
     return Target(ref, resource, obj)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway_operator.errors import ApiError, Gone, Unavailable, api_error
+from gateway_operator.errors import ApiError, Gone, NotFound, Unavailable, api_error
 from gateway_operator.kube.connection import Connection
 from gateway_operator.kube.discovery import Discovery
 from gateway_operator.kube.objects import Listing, Resource, WatchEvent
@@ -86,8 +86,15 @@ class Api:
         return json.loads(payload)
 
     async def get(self, res: Resource, name: str, namespace: str | None = None) -> dict[str, Any]:
-        """Read one object."""
+        """Read one object. Raises NotFound."""
         return _object(await self.raw("GET", res.path(namespace, name)))
+
+    async def find(self, res: Resource, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """Read one object; None when there is none of this name."""
+        try:
+            return await self.get(res, name, namespace)
+        except NotFound:
+            return None
 
     async def list(
         self,

@@ -169,9 +169,8 @@ class LeaseElector:
         return True
 
     async def _read(self) -> dict[str, Any] | None:
-        try:
-            lease = await self._api.get(_LEASES, self._name, self._namespace)
-        except NotFound:
+        lease = await self._api.find(_LEASES, self._name, self._namespace)
+        if lease is None:
             self._holder = ""
             return None
         version = lease["metadata"]["resourceVersion"]

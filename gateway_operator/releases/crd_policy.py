@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway_operator.crds.conditions import is_true
-from gateway_operator.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from gateway_operator.errors import ApiError, Conflict, Forbidden, Invalid, Unavailable
 from gateway_operator.kube import Api, Resource
 from gateway_operator.releases import names
 from gateway_operator.releases.chart import Chart
@@ -77,11 +77,8 @@ class ChartCrds:
             await self._established(resource, crd["metadata"]["name"])
 
     async def _check(self, resource: Resource, crd: dict[str, Any]) -> None:
-        try:
-            live = await self._api.get(resource, crd["metadata"]["name"])
-        except NotFound:
-            return
-        if lost := stored_versions_lost(live, crd):
+        live = await self._api.find(resource, crd["metadata"]["name"])
+        if live and (lost := stored_versions_lost(live, crd)):
             name = crd["metadata"]["name"]
             raise ObjectRefused(
                 f"the chart's CRD {name} lacks the versions {', '.join(lost)}, in which objects are stored: migrate "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway_operator.errors import Forbidden, NotFound
+from gateway_operator.errors import Forbidden
 from gateway_operator.kube import Api, Resource
 from gateway_operator.releases import names
 from gateway_operator.releases.watches import Watch
@@ -40,9 +40,7 @@ async def check_crd(api: Api, watch: Watch, resource: Resource, *, adopt: bool) 
         return None
     crds = await api.resource("apiextensions.k8s.io/v1", "CustomResourceDefinition")
     try:
-        crd = await api.get(crds, f"{resource.plural}.{resource.group}")
-    except NotFound:
-        return None  # served by something else than a CRD
+        crd = await api.find(crds, f"{resource.plural}.{resource.group}")
     except Forbidden as error:
         return f"may not read the CRD of {watch}: {error}"
-    return crd_problem(crd, watch)
+    return crd_problem(crd, watch) if crd else None  # served by something else than a CRD

@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gateway_operator.errors import KindNotServed, NotFound
+from gateway_operator.errors import KindNotServed
 from gateway_operator.kube import Api, Informer
 from gateway_operator.releases import names
 from gateway_operator.releases.comparison import stands
@@ -155,8 +155,8 @@ class Dependents:
 
     async def _refresh(self, found: ObjectId) -> None:
         resource = await self._api.resource(found.api_version, found.kind)
-        with contextlib.suppress(NotFound):
-            self.take(found, await self._api.get(resource, found.name, found.namespace or None))
+        if live := await self._api.find(resource, found.name, found.namespace or None):
+            self.take(found, live)
 
     def take(self, found: ObjectId, obj: dict[str, Any]) -> None:
         """Take in an object that was just read or written, before the watch shows it."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from gateway_operator.errors import ApiError, Conflict, Invalid, KindNotServed, NotFound
+from gateway_operator.errors import ApiError, Conflict, Invalid, KindNotServed
 from gateway_operator.kube import Api, Resource
 from gateway_operator.releases import names
 from gateway_operator.releases.comparison import Comparison, Owners, compare
@@ -72,9 +72,8 @@ class DriftCorrector:
     async def _check(
         self, found: ObjectId, resource: Resource, wanted: dict[str, Any], terms: Terms, *, exact: bool
     ) -> Checked:
-        try:
-            live = await self._api.get(resource, found.name, found.namespace or None)
-        except NotFound:
+        live = await self._api.find(resource, found.name, found.namespace or None)
+        if live is None:
             return await self._missing(found, resource, wanted, terms)
         policy = terms.policy_for(wanted, live)
         if live["metadata"].get("deletionTimestamp") or policy is DriftPolicy.IGNORE:

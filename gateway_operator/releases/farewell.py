@@ -92,11 +92,8 @@ async def say_farewell(api: Api, watches: Iterable[Kind], home: Home, *, namespa
 async def is_uninstalled(api: Api, home: Home) -> bool:
     """Tell whether our Deployment is gone or going. Raises ApiError."""
     deployments = await api.resource("apps/v1", "Deployment")
-    try:
-        found = await api.get(deployments, home.deployment, home.namespace)
-    except NotFound:
-        return True
-    return bool(found["metadata"].get("deletionTimestamp"))
+    found = await api.find(deployments, home.deployment, home.namespace)
+    return found is None or bool(found["metadata"].get("deletionTimestamp"))
 
 
 async def detach(
@@ -164,10 +161,7 @@ async def _wait_for_leader(api: Api, home: Home) -> None:
     leases = await api.resource("coordination.k8s.io/v1", "Lease")
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
-        try:
-            spec = (await api.get(leases, home.lease[1], home.lease[0])).get("spec") or {}
-        except NotFound:
-            return
+        spec = (await api.find(leases, home.lease[1], home.lease[0]) or {}).get("spec") or {}
         holder, renewed = spec.get("holderIdentity"), spec.get("renewTime")
         age = time.time() - datetime.fromisoformat(renewed).timestamp() if renewed else _PATIENCE
         if not holder or holder == home.identity or age > float(spec.get("leaseDurationSeconds") or 0):
@@ -179,11 +173,8 @@ async def _dissolve(api: Api, home: Home) -> None:
     """Remove what the chart kept for this: everything hangs on the role, and Kubernetes removes what hangs on it."""
     roles = await api.resource(_RBAC, "ClusterRole")
     name = f"{home.deployment}-farewell"
-    try:
-        role = await api.get(roles, name)
-    except NotFound:
-        return
-    if FAREWELL not in (role["metadata"].get("annotations") or {}):
+    role = await api.find(roles, name)
+    if role is None or FAREWELL not in (role["metadata"].get("annotations") or {}):
         return
     owner = {"apiVersion": _RBAC, "kind": "ClusterRole", "name": name, "uid": role["metadata"]["uid"]}
     account = role["metadata"]["annotations"][FAREWELL]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from gateway_operator.errors import ApiError, KindNotServed, NotFound
+from gateway_operator.errors import ApiError, KindNotServed
 from gateway_operator.kube import Api, Resource
 from gateway_operator.releases import names
 from gateway_operator.releases.objects import Manifest, ObjectId, object_id
@@ -42,9 +42,8 @@ async def prepare(api: Api, manifest: Manifest, *, take_fields: bool) -> None:
 
 async def _prepare(api: Api, found: ObjectId, obj: dict[str, Any], *, take_fields: bool) -> None:
     resource = await api.resource(found.api_version, found.kind)
-    try:
-        live = await api.get(resource, found.name, found.namespace or None)
-    except NotFound:
+    live = await api.find(resource, found.name, found.namespace or None)
+    if live is None:
         return
     if found.kind in _WEBHOOKS:
         live = await _soften(api, resource, live)

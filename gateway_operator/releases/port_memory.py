@@ -119,10 +119,10 @@ class PortMemory:
 
     async def _read(self, claim: Claim) -> Object | None:
         try:
-            found = await self._tools.api.get(await self._configmaps(), memory_name(claim.name), claim.namespace)
-        except (NotFound, Forbidden):
+            found = await self._tools.api.find(await self._configmaps(), memory_name(claim.name), claim.namespace)
+        except Forbidden:
             return None
-        return found if is_memory(found) else None
+        return found if found and is_memory(found) else None
 
     async def _is_of(self, memory: Object, claim: Claim) -> bool:
         """Tell whether a memory is of this gateway's place: scope, and project with its UID."""
@@ -134,10 +134,10 @@ class PortMemory:
 
     async def _project(self, claim: Claim) -> Object | None:
         try:
-            found = await self._tools.api.get(await self._tools.api.resource("v1", "Namespace"), claim.project)
-        except (NotFound, Forbidden):
+            found = await self._tools.api.find(await self._tools.api.resource("v1", "Namespace"), claim.project)
+        except Forbidden:
             return None
-        return None if found["metadata"].get("deletionTimestamp") else found
+        return None if found is None or found["metadata"].get("deletionTimestamp") else found
 
     async def _taken(self, claim: Claim) -> set[int]:
         """Return the node ports of all Services but the gateway's own, as far as we may see them."""

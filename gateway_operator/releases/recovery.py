@@ -105,12 +105,9 @@ class Recovery:
         """Ask the API server what an apply would change; `wanted` None means that the object must not be there."""
         api = self._tools.api
         resource = await api.resource(found.api_version, found.kind)
-        try:
-            live = await api.get(resource, found.name, found.namespace or None)
-        except NotFound:
-            return wanted is None
-        if wanted is None:
-            return False
+        live = await api.find(resource, found.name, found.namespace or None)
+        if live is None or wanted is None:
+            return live is wanted
         try:
             after = await api.apply(resource, wanted, field_manager=names.HELM_MANAGER, force=True, dry_run=True)
         except (Conflict, Invalid):

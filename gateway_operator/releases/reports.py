@@ -6,7 +6,7 @@ import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway_operator.errors import ApiError, NotFound
+from gateway_operator.errors import ApiError, Conflict, NotFound
 from gateway_operator.releases import names
 from gateway_operator.releases.claims import Claims, owner_of
 from gateway_operator.releases.kinds import LiveObjects, is_guest
@@ -19,6 +19,7 @@ from gateway_operator.releases.tools import Tools
 from gateway_operator.telemetry import get_logger
 
 _log = get_logger(__name__)
+_TRIES = 4
 
 
 class Reports:
@@ -74,18 +75,42 @@ class Reports:
         return tell
 
     async def write(self, row: Row, key: Key, outcome: Outcome) -> None:
-        """Write the status if that changes anything. Raises ApiError."""
+        """Write the status if that changes anything. Raises ApiError.
+
+        Where others' conditions are carried along, they are those of the moment of the write: an object that changed
+        since it was read is read again.
+        """
         obj = row.store.get((key.namespace, key.name))
-        if obj is None or row.resource is None or obj["metadata"].get("uid", "") != outcome.uid:
-            return
         keep_others = row.watch.group not in names.OWN_GROUPS
+        for left in reversed(range(_TRIES)):
+            if obj is None or row.resource is None or obj["metadata"].get("uid", "") != outcome.uid:
+                return
+            status = self._status(key, obj, outcome, keep_others=keep_others)
+            if status is None:
+                return
+            try:
+                await self._apply(row, key, obj, status, unchanged=keep_others)
+            except Conflict:
+                if not keep_others or not left:
+                    raise
+                obj = await self._tools.api.find(row.resource, key.name, key.namespace or None)
+            else:
+                return
+
+    def _status(self, key: Key, obj: Object, outcome: Outcome, *, keep_others: bool) -> Object | None:
+        """Return the status to write; None where the object has it."""
         status = build_status(obj, outcome, now=datetime.now(UTC), keep_others=keep_others)
         if is_guest(self._tools.logic(key.row)):
             status = as_guest(status)
         dropped = self._dropped.get(key, frozenset())
-        if not differs(obj, {k: v for k, v in status.items() if k not in dropped}):
-            return
+        return status if differs(obj, {k: v for k, v in status.items() if k not in dropped}) else None
+
+    async def _apply(self, row: Row, key: Key, obj: Object, status: Object, *, unchanged: bool) -> None:
+        """Write a status; with `unchanged` only if the object is still as it was read. Raises ApiError."""
+        assert row.resource is not None  # noqa: S101 - set before any stream
         meta = {"name": key.name, **({"namespace": key.namespace} if key.namespace else {})}
+        if unchanged:
+            meta["resourceVersion"] = obj["metadata"]["resourceVersion"]
         body: dict[str, Any] = {
             "apiVersion": row.watch.api_version,
             "kind": row.watch.kind,

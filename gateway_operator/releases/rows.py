@@ -116,4 +116,5 @@ def _slim(obj: Object, unread: Iterable[tuple[str, str]]) -> None:
 
 
 def _aged(obj: Object, api_version: str) -> Object:
-    return {**obj, "apiVersion": api_version, "metadata": {**obj["metadata"], "resourceVersion": "0"}}
+    """Give an object a version before all others; a write with "0" would be one without a version."""
+    return {**obj, "apiVersion": api_version, "metadata": {**obj["metadata"], "resourceVersion": "1"}}

@@ -247,9 +247,8 @@ class Streams:
     async def _settle(self, row: Row, key: StoreKey, *, listed: bool) -> None:
         """Ask about one object that list and stream tell differently."""
         assert row.resource is not None  # noqa: S101
-        try:
-            obj = await self._api.get(row.resource, key[1], key[0] or None)
-        except NotFound:
+        obj = await self._api.find(row.resource, key[1], key[0] or None)
+        if obj is None:
             if gone := row.store.get(key):
                 row.take("DELETED", gone)
             return

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway_operator.crds.base import API_VERSION
-from gateway_operator.errors import ApiError, KindNotServed, NotFound
+from gateway_operator.errors import ApiError, KindNotServed
 from gateway_operator.gateways.naming import service_name
 from gateway_operator.kube import Api, Informer, Resource
 from gateway_operator.kube.informer import key_of
@@ -131,10 +131,7 @@ class Gateways:
         return self.find(namespace, name), True
 
     async def _project(self, namespace: str) -> Object | None:
-        try:
-            return await self.api.get(await self.api.resource("v1", "Namespace"), namespace)
-        except NotFound:
-            return None
+        return await self.api.find(await self.api.resource("v1", "Namespace"), namespace)
 
     async def caught_up(self, obj: Object, *, gone: bool = False) -> None:
         """Wait a little until the cache knows of a write, so that whoever wrote can read it at once."""

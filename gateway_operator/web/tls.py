@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from gateway_operator.errors import ApiError, ConfigError, NotFound
+from gateway_operator.errors import ApiError, ConfigError
 from gateway_operator.kube import Api
 from gateway_operator.settings_api import TlsSettings
 from gateway_operator.telemetry import get_logger
@@ -84,15 +84,13 @@ class Certificates:
         if self._settings.client_ca_file:
             return _content(self._settings.client_ca_file)
         try:
-            found = await self._api.get(await self._api.resource("v1", "ConfigMap"), *_CONFIGMAP)
-        except NotFound:
-            return ""
+            found = await self._api.find(await self._api.resource("v1", "ConfigMap"), *_CONFIGMAP)
         except ApiError as error:
             if self._read:
                 return str(self._read[2])
             log.warning("client certificates are off: the cluster's client CA can't be read", error=str(error))
             return ""
-        return str((found.get("data") or {}).get(_KEY) or "")
+        return str(((found or {}).get("data") or {}).get(_KEY) or "")
 
 
 def _content(path: Path | None) -> str:

@@ -6,6 +6,7 @@ import json
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -39,21 +40,16 @@ async def backend() -> AsyncIterator[Backend]:
 @pytest.fixture
 async def gateways(nginx_binary: Path) -> AsyncIterator[Callable[[], Gateway]]:
     """Makes gateways: supervisors with nginx that wait for a controller."""
-    made: list[Gateway] = []
-    folders = []
+    with ExitStack() as stack:
 
-    def make() -> Gateway:
-        folders.append(tempfile.TemporaryDirectory(prefix="gw-"))
-        Path(folders[-1].name).chmod(0o755)
-        made.append(Gateway(Path(folders[-1].name), nginx_binary))
-        return made[-1]
+        def make() -> Gateway:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-")))
+            folder.chmod(0o755)
+            gateway = Gateway(folder, nginx_binary)
+            stack.callback(gateway.end)
+            return gateway
 
-    yield make
-    for gateway in made:
-        if gateway.process is not None and gateway.process.poll() is None:
-            gateway.stop()
-    for folder in folders:
-        folder.cleanup()
+        yield make
 
 
 @pytest.fixture

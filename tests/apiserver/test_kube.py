@@ -57,6 +57,7 @@ async def test_verbs(api: Api, namespace: str) -> None:
     await api.delete(maps, "one", namespace)
     with pytest.raises(NotFound):
         await api.get(maps, "one", namespace)
+    assert await api.find(maps, "one", namespace) is None
 
 
 async def test_apply_conflict_names_the_other_manager(api: Api, namespace: str) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from gateway_operator.commands.doctor.findings import Finding, info, lasted, problem, warning
 from gateway_operator.commands.doctor.scope import Scope, together
 from gateway_operator.commands.targets import KindRef
-from gateway_operator.errors import NotFound
 from gateway_operator.names import release_name
 from gateway_operator.releases.names import owner_value
 from gateway_operator.releases.records import PENDING, ReleaseRecord
@@ -59,9 +58,8 @@ def _is_ours(record: ReleaseRecord, refs: Sequence[KindRef]) -> bool:
 
 async def _facts(scope: Scope, record: ReleaseRecord, *, wanted: bool) -> ReleaseFacts:
     secrets = await scope.api.resource("v1", "Secret")
-    try:
-        secret = await scope.api.get(secrets, record.secret, record.namespace)
-    except NotFound:
+    secret = await scope.api.find(secrets, record.secret, record.namespace)
+    if secret is None:
         return ReleaseFacts(record, wanted)
     return ReleaseFacts(record, wanted, len((secret.get("data") or {}).get("release") or ""))
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from gateway_operator.commands.doctor.findings import Finding
 from gateway_operator.commands.operators import Operator
 from gateway_operator.commands.targets import KindRef
-from gateway_operator.errors import Forbidden, KindNotServed, NotFound
+from gateway_operator.errors import Forbidden, KindNotServed
 from gateway_operator.kube import Api, Resource
 from gateway_operator.releases.records import ReleaseRecord
 
@@ -52,8 +52,8 @@ class Scope:
     async def find(self, resource: Resource, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Read an object; None when it isn't there or may not be read. Raises other ApiErrors."""
         try:
-            return await self.api.get(resource, name, namespace)
-        except (NotFound, Forbidden):
+            return await self.api.find(resource, name, namespace)
+        except Forbidden:
             return None
 
 
