@@ -54,12 +54,14 @@ def ask(clinic: Clinic, capsys: pytest.CaptureFixture[str]):
 
 @pytest.fixture
 def expect(ask):
-    """Expect a line that has all of these words, and the exit code that goes with its severity."""
+    """Expect, for each of these, a line that has all of its words, and the exit code; returns all lines."""
 
-    async def expected(*words: str, code: int = 1, **more: Any) -> None:
+    async def expected(*findings: tuple[str, ...], code: int = 1, **more: Any) -> list[str]:
         found_code, lines = await ask(**more)
-        assert any(all(word in line for word in words) for line in lines), lines
+        for words in findings:
+            assert any(all(word in line for word in words) for line in lines), (words, lines)
         assert found_code == code, lines
+        return lines
 
     return expected
 
@@ -91,18 +93,18 @@ async def test_an_api_server_that_is_away(expect, tmp_path, clinic):
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     file = tmp_path / "config"
     file.write_text(yaml.safe_dump(config))
-    await expect("problem cluster https://127.0.0.1:1", "can't be reached", kubeconfig=file)
+    await expect(("problem cluster https://127.0.0.1:1", "can't be reached"), kubeconfig=file)
 
 
 async def test_crds_of_somebody_else_and_of_another_version(expect, clinic):
     """A CRD without our label, and one that an older chart installed."""
     name = f"gateways.{GROUP}"
     clinic.kubectl("label", "crd", name, "app.kubernetes.io/part-of-", "app.kubernetes.io/version-")
-    await expect("problem crds", name, "another installation made it", "--take-ownership")
+    await expect(("problem crds", name, "another installation made it", "--take-ownership"))
     clinic.kubectl(
         "label", "crd", name, "app.kubernetes.io/part-of=gateway-operator", "app.kubernetes.io/version=0.0.9"
     )
-    await expect("warning crds", name, "of version 0.0.9", code=0)
+    await expect(("warning crds", name, "of version 0.0.9"), code=0)
     clinic.kubectl("label", "--overwrite", "crd", name, "app.kubernetes.io/version=0.1.0")
 
 
@@ -117,18 +119,20 @@ async def test_pods_of_the_operator_that_do_not_run(expect, clinic):
     clinic.status(
         {**not_ready, "containerStatuses": [{**base, "restartCount": 0, "state": waiting}]}, "pod", first, "-n", HOME
     )
-    await expect("problem operator", first, "image x:1", "can't be pulled", "no such tag")
     crashed = {**base, "restartCount": 7, "state": crash, "lastState": died}
     clinic.status({**not_ready, "containerStatuses": [crashed]}, "pod", second, "-n", HOME)
-    await expect("problem operator", second, "ends again and again", "OOMKilled, exit code 137", "more memory")
-    await expect("warning operator", second, "restarted 7 times")
 
     async def seen() -> bool:
         found = await asyncio.to_thread(clinic.look, "deployment", OPERATOR, "-n", HOME)
         return not found["status"].get("readyReplicas")
 
     await eventually(seen)
-    await expect("problem operator", OPERATOR, "no pod is ready: nothing is looked after")
+    await expect(
+        ("problem operator", first, "image x:1", "can't be pulled", "no such tag"),
+        ("problem operator", second, "ends again and again", "OOMKilled, exit code 137", "more memory"),
+        ("warning operator", second, "restarted 7 times"),
+        ("problem operator", OPERATOR, "no pod is ready: nothing is looked after"),
+    )
 
 
 async def test_what_the_operator_says_of_itself(expect, clinic):
@@ -139,19 +143,21 @@ async def test_what_the_operator_says_of_itself(expect, clinic):
         "rows": {"Web.example.com": {"serving": False, "problem": "no such kind"}},
         "reload": "row 2 (Web): chart: is missing",
     }
-    await expect("problem operator", "watch of Secret: forbidden")
-    await expect("warning operator", "row Web.example.com is not served: no such kind")
-    await expect("problem operator", "the watches.yaml on disk is not in use: row 2")
+    await expect(
+        ("problem operator", "watch of Secret: forbidden"),
+        ("warning operator", "row Web.example.com is not served: no such kind"),
+        ("problem operator", "the watches.yaml on disk is not in use: row 2"),
+    )
 
 
 async def test_a_lease_that_nobody_holds_or_renews(expect, clinic):
     """Absent, empty, or left behind."""
     clinic.lease(holder="gone", renewed=now(minutes=10))
-    await expect("problem operator", "Lease", "gone renewed it 10 min ago")
+    await expect(("problem operator", "Lease", "gone renewed it 10 min ago"))
     clinic.lease(holder="")
-    await expect("problem operator", "nobody holds it")
+    await expect(("problem operator", "nobody holds it"))
     clinic.kubectl("delete", "lease", "gateway-operator", "-n", HOME)
-    await expect("problem operator", "nobody leads")
+    await expect(("problem operator", "nobody leads"))
 
 
 async def test_a_missing_right_is_named(expect, clinic):
@@ -162,7 +168,7 @@ async def test_a_missing_right_is_named(expect, clinic):
     clinic.kubectl("patch", "clusterrole", OPERATOR, "--type=merge", "-p", patch)
     try:
         await eventually(lambda: _lacks(clinic))
-        await expect("problem rights", f"{HOME}:{OPERATOR}", "it may not get, list, watch, create", "ingressclasses")
+        await expect(("problem rights", f"{HOME}:{OPERATOR}", "it may not get, list, watch, create", "ingressclasses"))
     finally:
         clinic.kubectl("patch", "clusterrole", OPERATOR, "--type=merge", "-p", json.dumps({"rules": role["rules"]}))
         await eventually(lambda: _has_it(clinic))  # the next test must find it whole
@@ -184,53 +190,80 @@ async def test_charts_that_do_not_load(expect, tmp_path):
     """Every problem of watches.yaml is a line."""
     file = tmp_path / "watches.yaml"
     file.write_text("- {group: a.example.com, version: v1, kind: Web, chart: /absent}\n- {kind: b}\n")
-    await expect("problem charts", "row 1 (Web): chart: /absent", watches=file)
-    await expect("problem charts", "row 2", "kind: 'b' is no kind", watches=file)
+    await expect(
+        ("problem charts", "row 1 (Web): chart: /absent"),
+        ("problem charts", "row 2", "kind: 'b' is no kind"),
+        watches=file,
+    )
 
 
-async def test_releases_that_hang_failed_grew_or_lost_their_object(expect, ask, clinic, namespace_of_test, monkeypatch):
+async def test_releases_that_hang_failed_grew_or_lost_their_object(expect, clinic, namespace_of_test, monkeypatch):
     """Each state of a record that needs somebody."""
     where = namespace_of_test
     gateway(clinic, where, "there")
     owner = names.owner_value(GROUP, "Gateway", "there")
     clinic.apply(record(where, "there", "pending-upgrade", owner=owner))
-    await expect("info releases", f"{where}/there", "helm is at work (pending-upgrade", code=0)
+    await expect(("info releases", f"{where}/there", "helm is at work (pending-upgrade"), code=0)
     monkeypatch.setattr(releases, "_MARGIN", -1000.0)  # time flies
-    await expect("problem releases", f"{where}/there", "pending-upgrade for", "helm is gone")
-    clinic.apply(record(where, "there", "failed", owner=owner))
-    await expect("problem releases", f"{where}/there", "revision 1 failed")
+    clinic.apply(record(where, "broken", "failed", owner=owner))
     clinic.kubectl("create", "-f", "-", obj=record(where, "big", "deployed", owner=owner, size=950 * 1024))
-    await expect("problem releases", f"{where}/big", "its record has 950 KB")
     clinic.apply(record(where, "lost", "deployed", owner=names.owner_value(GROUP, "Gateway", "lost")))
-    await expect("warning releases", f"{where}/lost", "nobody looks after it", f"helm uninstall lost -n {where}")
     clinic.apply(record(where, "theirs", "failed", owner=""))
-    assert "theirs" not in "".join((await ask())[1])
+    lines = await expect(
+        ("problem releases", f"{where}/there", "pending-upgrade for", "helm is gone"),
+        ("problem releases", f"{where}/broken", "revision 1 failed"),
+        ("problem releases", f"{where}/big", "its record has 950 KB"),
+        ("warning releases", f"{where}/lost", "nobody looks after it", f"helm uninstall lost -n {where}"),
+    )
+    assert "theirs" not in "".join(lines)
 
 
 async def test_objects_that_are_not_ready_refused_or_held(expect, clinic, namespace_of_test):
     """A problem with its reason; a refusal, a hold and drift are told apart from it."""
     where = namespace_of_test
-    gateway(clinic, where, "one")
-    ready = {"type": "Ready", "status": "False"}
-    conditions(clinic, where, "one", {**ready, "reason": "UpgradeError", "message": "boom"})
-    await expect("problem objects", f"Gateway {where}/one", "not ready (UpgradeError): boom")
-    refused = {"type": "Accepted", "status": "False", "reason": "ProjectGatewayExists", "message": "there is one"}
-    conditions(clinic, where, "one", {**ready, "reason": "ProjectGatewayExists", "message": "there is one"}, refused)
-    await expect("info objects", "refused (ProjectGatewayExists)", code=0)
-    held = {"type": "Held", "status": "True", "reason": "RolledBack", "message": "held at revision 1"}
-    conditions(clinic, where, "one", {**ready, "reason": "RolledBack", "message": "held"}, held)
-    await expect("info objects", "held at revision 1", "--resume", code=0)
-    drifted = {"type": "Drifted", "status": "True", "reason": "DriftDetected", "message": "Service x differs"}
-    conditions(clinic, where, "one", {**ready, "status": "True", "reason": "Ready", "message": ""}, drifted)
-    await expect("warning objects", "Service x differs", code=0)
-    assigned = {"type": "AddressAssigned", "status": "False", "reason": "LoadBalancerPending", "message": "none yet"}
-    conditions(clinic, where, "one", {**ready, "status": "True", "reason": "Ready", "message": ""}, assigned)
-    await expect("warning gateways", f"Gateway {where}/one", "no address: none yet", code=0)
-    bad = {"type": "IngressesServed", "status": "False", "reason": "IngressesLeftOut", "message": "shop/bad: no size"}
-    conditions(clinic, where, "one", {**ready, "status": "True", "reason": "Ready", "message": ""}, bad)
-    await expect("warning gateways", f"Gateway {where}/one", "shop/bad: no size", "mend or delete it", code=0)
-    gateway(clinic, where, "one", spec={"service": {"type": "NodePort"}})
-    await expect("warning objects", "its status is about an older spec", code=0)
+    no, yes = ({"type": "Ready", "status": status} for status in ("False", "True"))
+    fine = {**yes, "reason": "Ready", "message": ""}
+    refusal = {"reason": "ProjectGatewayExists", "message": "there is one"}
+    cases = {
+        "refused": ({**no, **refusal}, {"type": "Accepted", "status": "False", **refusal}),
+        "held": (
+            {**no, "reason": "RolledBack", "message": "held"},
+            {"type": "Held", "status": "True", "reason": "RolledBack", "message": "held at revision 1"},
+        ),
+        "drifted": (
+            fine,
+            {"type": "Drifted", "status": "True", "reason": "DriftDetected", "message": "Service x differs"},
+        ),
+        "waiting": (
+            fine,
+            {"type": "AddressAssigned", "status": "False", "reason": "LoadBalancerPending", "message": "none yet"},
+        ),
+        "partial": (
+            fine,
+            {
+                "type": "IngressesServed",
+                "status": "False",
+                "reason": "IngressesLeftOut",
+                "message": "shop/bad: no size",
+            },
+        ),
+        "older": (fine,),
+    }
+    for name, found in cases.items():
+        gateway(clinic, where, name)
+        conditions(clinic, where, name, *found)
+    gateway(clinic, where, "older", spec={"service": {"type": "NodePort"}})
+    await expect(
+        ("info objects", f"Gateway {where}/refused", "refused (ProjectGatewayExists)"),
+        ("info objects", f"Gateway {where}/held", "held at revision 1", "--resume"),
+        ("warning objects", f"Gateway {where}/drifted", "Service x differs"),
+        ("warning gateways", f"Gateway {where}/waiting", "no address: none yet"),
+        ("warning gateways", f"Gateway {where}/partial", "shop/bad: no size", "mend or delete it"),
+        ("warning objects", f"Gateway {where}/older", "its status is about an older spec"),
+        code=0,
+    )
+    conditions(clinic, where, "held", {**no, "reason": "UpgradeError", "message": "boom"})
+    await expect(("problem objects", f"Gateway {where}/held", "not ready (UpgradeError): boom"))
 
 
 async def test_finalizers_that_nobody_will_remove(expect, clinic, namespace_of_test):
@@ -249,10 +282,12 @@ async def test_finalizers_that_nobody_will_remove(expect, clinic, namespace_of_t
         for pod in clinic.pods():
             clinic.kubectl("delete", "pod", pod, "-n", HOME, "--force", "--grace-period=0")
         await eventually(gone)
-        await expect("problem operator", "it is scaled to 0")
-        await expect("warning objects", "1 object(s) carry the operator's finalizer", "gateway-operator detach")
+        await expect(
+            ("problem operator", "it is scaled to 0"),
+            ("warning objects", "1 object(s) carry the operator's finalizer", "gateway-operator detach"),
+        )
         clinic.kubectl("delete", f"gateways.{GROUP}", "one", "-n", where, "--wait=false")
-        await expect("problem objects", f"Gateway {where}/one", "no operator runs", "gateway-operator detach")
+        await expect(("problem objects", f"Gateway {where}/one", "no operator runs", "gateway-operator detach"))
     finally:
         clinic.kubectl("scale", "deployment", OPERATOR, "-n", HOME, "--replicas=2")
 
@@ -281,20 +316,22 @@ async def test_pods_of_gateways_and_what_keeps_them(expect, clinic, namespace_of
     [pod] = clinic.pods(where)
     no_node = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes fit"}
     clinic.status({"phase": "Pending", "conditions": [no_node]}, "pod", pod, "-n", where)
-    await expect("problem gateways", f"Pod {where}/{pod}", "no node takes it: 0/3 nodes fit")
+    await expect(("problem gateways", f"Pod {where}/{pod}", "no node takes it: 0/3 nodes fit"))
     waiting = {"waiting": {"reason": "ErrImagePull", "message": "denied"}}
     status = {"name": "controller", "ready": False, "restartCount": 0, "image": "x:1", "imageID": "", "state": waiting}
     clinic.status({"phase": "Pending", "conditions": [], "containerStatuses": [status]}, "pod", pod, "-n", where)
-    await expect("problem gateways", "image x:1", "ErrImagePull", "imagePullSecrets")
+    await expect(("problem gateways", "image x:1", "ErrImagePull", "imagePullSecrets"))
 
 
 async def test_events_of_fights_and_refused_configuration(expect, clinic, namespace_of_test):
     """What the engine and the gateways have told about in the last hour."""
     where = namespace_of_test
     event(clinic, where, "Gateway", "one", "DriftFight", "Service x is changed again and again by somebody")
-    await expect("problem objects", f"Gateway {where}/one", "again and again by somebody", "ignoreRules")
     event(clinic, where, "Ingress", "web", "Quarantined", "nginx refuses it")
-    await expect("problem gateways", f"Ingress {where}/web", "nginx refuses it", "last good configuration")
+    await expect(
+        ("problem objects", f"Gateway {where}/one", "again and again by somebody", "ignoreRules"),
+        ("problem gateways", f"Ingress {where}/web", "nginx refuses it", "last good configuration"),
+    )
 
 
 async def test_classes_in_conflict(expect, clinic, namespace_of_test):
@@ -322,10 +359,12 @@ async def test_classes_in_conflict(expect, clinic, namespace_of_test):
                 }
             )
         nginx("one")
-        await expect("problem gateways", "IngressClass edge:", "its controller is x/y", f"answers to {GROUP}/a")
-        await expect("problem gateways", "IngressClass edge, other", "more than one class is the default")
+        await expect(
+            ("problem gateways", "IngressClass edge:", "its controller is x/y", f"answers to {GROUP}/a"),
+            ("problem gateways", "IngressClass edge, other", "more than one class is the default"),
+        )
         nginx("two")
-        await expect("problem gateways", "IngressClass edge:", "more than one gateway serves it")
+        await expect(("problem gateways", "IngressClass edge:", "more than one gateway serves it"))
     finally:
         clinic.kubectl("delete", "ingressclass", "edge", "other")
 

@@ -9,44 +9,10 @@ import pytest
 from gateway_operator.errors import NotFound
 from releases_lab import eventually
 
-KINDS = [
-    ("v1", "ConfigMap", True),
-    ("v1", "Service", True),
-    ("apps/v1", "Deployment", True),
-    ("rbac.authorization.k8s.io/v1", "ClusterRole", False),
-    ("networking.k8s.io/v1", "IngressClass", False),
-]
-
 
 def place(world, namespaced):
     """Return name and namespace of an object of release `a`."""
     return ("a", world.namespace) if namespaced else (f"{world.namespace}-a", None)
-
-
-async def test_every_deleted_object_comes_back(world):
-    """Also cluster-scoped ones; the revision stays, for Helm has nothing to do."""
-    async with world.engine(world.settings(world.row("Web"))):
-        await world.custom("Web", "a")
-        await world.ready("Web", "a")
-        for api_version, kind, namespaced in KINDS:
-            name, namespace = place(world, namespaced)
-            uid = (await world.get(api_version, kind, name, namespace))["metadata"]["uid"]
-            await world.delete(api_version, kind, name, namespace)
-
-            async def back(api_version=api_version, kind=kind, name=name, namespace=namespace, uid=uid):
-                return (await world.get(api_version, kind, name, namespace))["metadata"]["uid"] != uid
-
-            await eventually(back)
-        assert len(await eventually(lambda: at_least(world.events, "DriftCorrected", 5))) == 5
-        await world.ready("Web", "a")
-    assert len(world.calls) == 1
-
-
-async def at_least(events, reason, count):
-    """Return the events once there are enough."""
-    found = await events(reason)
-    assert len(found) >= count, found
-    return found
 
 
 CHANGES = [

@@ -251,7 +251,8 @@ async def test_t27_uninstalled_outside(world):
     assert world.verbs == ["upgrade", "upgrade"]
 
 
-@pytest.mark.parametrize("part", [pytest.param("oldest", marks=LONG), "newest", "all"])
+# tests/engine has the oldest by default, and the last test of this file has all
+@pytest.mark.parametrize("part", [pytest.param("oldest", marks=LONG), "newest", pytest.param("all", marks=LONG)])
 async def test_t27_history_deleted_by_hand(world, part):
     """T27: missing old revisions matter to nobody; without the newest or any, one helm run makes it whole."""
     settings = world.settings(world.row("Web"))

@@ -137,26 +137,6 @@ async def test_t23_period_of_one_object(world, monkeypatch):
         assert "'soon' is no duration" in message
 
 
-async def test_t23_forced_upgrade_replaces_what_cannot_be_changed(world):
-    """T23: an immutable field: the upgrade fails, and upgrade-force makes it go through at once."""
-    async with world.engine(world.settings(world.row("Web"))):
-        await world.custom("Web", "a", {"type": "ClusterIP"})
-        await world.ready("Web", "a")
-        await world.change("Web", "a", {"text": "two", "port": 99999999})
-        await world.condition("Web", "a", "ReleaseFailed", "True", "UpgradeError")
-        runs = len(world.calls)
-        await world.patch(
-            world.api_version,
-            "Web",
-            "a",
-            {"metadata": {"annotations": {f"{PEERS}upgrade-force": "T"}}, "spec": {"port": 81}},
-        )
-        obj = await world.ready("Web", "a")
-        assert obj["status"]["deployedRelease"]["revision"] >= 4
-        assert len(world.calls) > runs
-        assert await text(world, "two")
-
-
 async def test_descriptions_and_hooks(world):
     """Peers' annotations for install, upgrade and uninstall reach helm; a hook that never ends isn't run."""
     given = {

@@ -39,7 +39,11 @@ async def waiting(world, *words):
     return await eventually(asked)
 
 
-@pytest.mark.parametrize("restart", [False, True], ids=["in one process", "over a restart"])
+# objects that are made anew, below, have their end in one process, too
+@pytest.mark.parametrize(
+    "restart",
+    [pytest.param(False, marks=pytest.mark.long, id="in one process"), pytest.param(True, id="over a restart")],
+)
 async def test_t05_t06_uninstall_wait(world, restart):
     """T05, T06: the resource stays until the last object is gone and names what holds it; then a reinstall works."""
     settings = world.settings(world.row("Web", "hooked"))
@@ -197,3 +201,4 @@ async def test_t46_namespace_being_deleted(world):
             await gone(world, name)
         await eventually(lambda: world.gone("rbac.authorization.k8s.io/v1", "ClusterRole", role, None))
         assert await world.gone("networking.k8s.io/v1", "IngressClass", role, None)
+        await eventually(lambda: world.gone("v1", "Namespace", world.namespace, None))

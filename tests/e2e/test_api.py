@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import urllib.request
-from collections.abc import Iterator
 
 import aiohttp
 import pytest
@@ -19,12 +18,11 @@ GATEWAY = "kubesphere-router-shop"
 
 
 @pytest.fixture
-def served(clean: Target) -> Iterator[api.Api]:
-    """The API, installed from the operator's chart for this test alone."""
+def served(clean: Target) -> api.Api:
+    """The API, installed from the operator's chart; it stays, for no other test minds it."""
     api.prepare(clean)
     install_operator(clean, *api.VALUES)
-    yield api.find(clean)
-    install_operator(clean)
+    return api.find(clean)
 
 
 def total(exposition: str, name: str, **labels: str) -> float:

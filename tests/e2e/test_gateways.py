@@ -46,68 +46,6 @@ def test_sample_applies_unchanged_answers_and_leaves_nothing(clean: Target) -> N
     assert memory in everything(clean)
 
 
-def test_project_gateway_serves_its_project_with_a_role_only(clean: Target) -> None:
-    """A project gateway answers for its project alone, and its ServiceAccount can read no other namespace."""
-    for name in ("shop", "blog"):
-        o.project(clean, name)
-    name = "kubesphere-router-shop"
-    clean.kubectl("apply", "-f", "-", text=o.gateway(name, project="shop"))
-    o.ready(clean, name)
-    o.answered(clean, o.route(clean, name, "shop"))
-    other = o.route(clean, name, "blog")
-    assert not traffic.answers(clean.node_ip, other)
-    pod = clean.items("pods", "-n", o.WORKING, "-l", "app.kubernetes.io/component=controller")[0]
-    account = f"--as=system:serviceaccount:{o.WORKING}:{pod['spec']['serviceAccountName']}"
-    for verb, what, namespace, allowed in (
-        ("list", "secrets", "shop", "yes"),
-        ("list", "secrets", "blog", "no"),
-        ("list", "ingresses.networking.k8s.io", "blog", "no"),
-        ("list", "ingressclasses.networking.k8s.io", "shop", "no"),
-    ):
-        answer = clean.kubectl("auth", "can-i", verb, what, "-n", namespace, account, check=False).strip()
-        assert answer.splitlines()[-1] == allowed, (verb, what, namespace)
-    roles = clean.items("clusterroles")
-    assert not [role for role in roles if role["metadata"]["name"].startswith(name)]
-
-
-def test_nginx_has_no_token_and_another_user(clean: Target) -> None:
-    """The container that runs nginx can't read the ServiceAccount's token."""
-    o.project(clean, "shop")
-    name = "kubesphere-router-shop"
-    clean.kubectl("apply", "-f", "-", text=o.gateway(name, project="shop"))
-    o.ready(clean, name)
-
-    def run(container: str, code: str) -> str:
-        return clean.kubectl(
-            *("exec", "-n", o.WORKING, f"deploy/{name}", "-c", container, "--", "/opt/venv/bin/python", "-c", code)
-        ).strip()
-
-    token = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io/serviceaccount/token'), os.getuid())"
-    assert run("nginx", token) == "False 101"
-    assert run("controller", token) == "True 10001"
-
-
-def _started(target: Target, release: str, known: set[str]) -> list[str]:
-    """The release's pods, but for the known ones, in which a container has begun to run."""
-    found = {pod["metadata"]["name"]: pod["status"].get("containerStatuses", []) for pod in o.pods(target, release)}
-    return [
-        name for name, states in found.items() if name not in known and any("running" in s["state"] for s in states)
-    ]
-
-
-def test_a_pod_that_is_told_to_end_while_it_starts_does_so(clean: Target) -> None:
-    """A TERM before the programs listen for it isn't lost: the pod doesn't wait until its 300 seconds have passed."""
-    o.project(clean, "shop")
-    name = "kubesphere-router-shop"
-    clean.kubectl("apply", "-f", "-", text=o.gateway(name, project="shop"))
-    known: set[str] = set()
-    for _ in range(3):
-        clean.wait("a container runs", lambda: bool(_started(clean, f"{name}-ingress", known)))
-        pod = _started(clean, f"{name}-ingress", known)[0]
-        clean.kubectl("delete", "pod", pod, "-n", o.WORKING, "--timeout=200s")
-        known.add(pod)
-
-
 def test_refused_while_a_cluster_gateway_exists_and_installs_when_it_goes(clean: Target) -> None:
     """A new project gateway waits for the blocker, says so, and comes by itself when it is gone."""
     o.project(clean, "blog")
@@ -183,26 +121,6 @@ def test_daemonset_on_the_nodes_own_ports_serves_the_whoami_ingress(clean: Targe
     clean.kubectl("apply", "-f", "-", text=yaml.safe_dump_all([ingress, secret]))
     o.answered(clean, traffic.Route("edge", 443, "who.qikqiak.com", "shop", tls=True))
     o.answered(clean, traffic.Route("edge", 80, "shop.example.com", "shop"))
-
-
-def test_deleted_and_edited_parts_come_back(clean: Target) -> None:
-    """A deleted Deployment, an edited Service and a changed ConfigMap are what they were, and an Event says so."""
-    o.project(clean, "shop")
-    name = "kubesphere-router-shop"
-    clean.kubectl("apply", "-f", "-", text=o.gateway(name, project="shop"))
-    o.ready(clean, name)
-    old = clean.get("deployment", name, "-n", o.WORKING)["metadata"]["uid"]
-    clean.kubectl("delete", "deployment", name, "-n", o.WORKING)
-    clean.wait(
-        "the Deployment",
-        lambda: clean.get("deployment", name, "-n", o.WORKING).get("metadata", {}).get("uid") not in {None, old},
-    )
-    clean.kubectl("patch", "service", name, "-n", o.WORKING, "--type=merge", "-p", '{"spec":{"selector":{"x":"y"}}}')
-    clean.kubectl("scale", "deployment", name, "-n", o.WORKING, "--replicas=3")
-    clean.wait("replicas", lambda: clean.get("deployment", name, "-n", o.WORKING)["spec"]["replicas"] == 1)
-    o.ready(clean, name)
-    o.answered(clean, o.route(clean, name, "shop"))
-    clean.wait("the Event", lambda: bool(o.events(clean, o.WORKING, "DriftCorrected")))
 
 
 def test_ready_follows_the_pods(clean: Target) -> None:

@@ -1,6 +1,9 @@
 """Options, fixtures and the record of the conformance suite.
 
 `--operator COMMAND` (or SUITE_OPERATOR) runs another operator than ours; `--record` writes the outcomes as JSON.
+
+Marked `long` is what tests/apiserver checks of our engine on the same API server, and more closely: the comment beside
+the mark names the file. A record needs all of it, so it's made without `-m`.
 """
 
 from __future__ import annotations

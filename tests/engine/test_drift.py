@@ -47,6 +47,7 @@ async def comes_back(scene, api_version, kind, name, namespace=""):
     await eventually(back, within=SOON)
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t15_every_deleted_object_comes_back(scene):
     """Every deleted object comes back, all kinds of the chart; the revision stays."""
     await installed(scene, "a", {"access": True})
@@ -65,6 +66,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t15_every_changed_object_is_put_back(scene):
     """Every changed object is put back, all kinds of the chart; the revision stays."""
     await installed(scene, "a", {"access": True})
@@ -80,6 +82,7 @@ async def test_t15_every_changed_object_is_put_back(scene):
     assert await scene.revisions("a") == [(1, "deployed")]
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t15_secret_given_as_text(scene):
     """A changed Secret is put back whose template has stringData, which the API server never shows."""
     await installed(scene, "a", {"secretText": "hello"})
@@ -103,6 +106,7 @@ async def test_t16_missing_and_wrong_fields_of_a_custom_resource(scene):
     await eventually(back, within=SOON)
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t16_missing_and_wrong_fields_of_a_core_kind(scene):
     """In a Deployment, deep inside a list, missing fields are put back and wrong ones replaced."""
     await installed(scene, "a")
@@ -134,18 +138,21 @@ async def test_t16_annotations_of_others_are_kept(scene):
     assert kept.get("team.example.com/note") == "mine"
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t20_dependent_in_the_same_namespace(scene):
     """A deleted object in the namespace of the resource comes back."""
     await installed(scene, "a")
     await comes_back(scene, "v1", "Service", "a")
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t20_dependent_without_namespace_in_its_template(scene):
     """A deleted object whose template leaves the namespace to Helm comes back."""
     await installed(scene, "a", {"plain": "yes"})
     await comes_back(scene, "v1", "ConfigMap", "a-plain")
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t20_dependent_in_another_namespace(scene):
     """A deleted object in another namespace comes back."""
     other = f"{scene.namespace}-x"
@@ -154,24 +161,28 @@ async def test_t20_dependent_in_another_namespace(scene):
     await comes_back(scene, "v1", "ConfigMap", "a-elsewhere", other)
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t20_cluster_scoped_dependent(scene):
     """A deleted ClusterRole comes back."""
     await installed(scene, "a", {"cluster": True})
     await comes_back(scene, RBAC, "ClusterRole", f"{scene.namespace}-a", None)
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t20_kept_dependent(scene):
     """A deleted object that is to outlive its release comes back while there is one."""
     await installed(scene, "a", {"keep": "keep"})
     await comes_back(scene, "v1", "ConfigMap", "a-kept")
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t20_dependent_in_a_list(scene):
     """A deleted object from a template of `kind: List` comes back."""
     await installed(scene, "a", {"list": True})
     await comes_back(scene, "v1", "ConfigMap", "a-second")
 
 
+@pytest.mark.long  # test_releases_drift_terms.py
 async def test_t31_edit_with_kubectl_is_drift(scene):
     """An edit with kubectl of a field that the chart sets is put back."""
     await installed(scene, "a")
@@ -181,6 +192,7 @@ async def test_t31_edit_with_kubectl_is_drift(scene):
     await scene.says("a", "hello", within=SOON)
 
 
+@pytest.mark.long  # test_releases_drift_terms.py
 async def test_t31_edit_by_a_controller_is_none(scene):
     """What Kubernetes' own controllers add to an object stays."""
     await installed(scene, "a", {"access": True})
@@ -194,6 +206,7 @@ async def test_t31_edit_by_a_controller_is_none(scene):
     assert (await scene.get("v1", "ServiceAccount", "a")).get("secrets") == patch["secrets"]
 
 
+@pytest.mark.long  # test_releases_drift_terms.py
 async def test_t31_ignore_rule(scene):
     """A field that a rule names is left; others of the same object are not."""
     needs(not scene.profile.peer, "watches.yaml has no ignore rules")
@@ -207,6 +220,7 @@ async def test_t31_ignore_rule(scene):
     assert await scene.text("a") == "mine"
 
 
+@pytest.mark.long  # test_releases_drift_terms.py
 async def test_t31_object_can_opt_out(scene):
     """An annotation on a dependent object takes it out of the repair."""
     needs(scene.profile.drift_policy, "it has no annotation for that")
@@ -222,6 +236,7 @@ async def test_t31_object_can_opt_out(scene):
     assert await scene.text("a") == "mine"
 
 
+@pytest.mark.long  # test_releases_drift_faults.py
 async def test_t32_denied_repair_does_not_block_the_rest(scene):
     """One object can't be put back: the others are, and the condition names the one."""
     await installed(scene, "a", {"access": True})
@@ -269,6 +284,7 @@ RIGHT = {
 }
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 @pytest.mark.parametrize("number", range(len(ADDED)), ids=["key", "secret", "label", "selector", "port", "podlabel"])
 async def test_t39_added_field_is_removed(scene, number):
     """What somebody added to an object of the release goes again."""
@@ -285,6 +301,7 @@ async def test_t39_added_field_is_removed(scene, number):
     await eventually(back, within=SOON)
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 async def test_t39_added_argument_is_removed(scene):
     """An argument that somebody added to a container goes again."""
     await installed(scene, "a")
@@ -299,6 +316,7 @@ async def test_t39_added_argument_is_removed(scene):
     await eventually(back, within=SOON)
 
 
+@pytest.mark.long  # test_releases_drift_kinds.py
 @pytest.mark.parametrize(
     ("api_version", "kind", "patch", "field"),
     [
@@ -321,6 +339,7 @@ async def test_t40_cluster_scoped_object_is_put_back(scene, api_version, kind, p
     await comes_back(scene, api_version, kind, name, None)
 
 
+@pytest.mark.long  # test_releases_drift_terms.py
 async def test_t41_replicas_of_an_autoscaler_are_its_own(scene):
     """What the HorizontalPodAutoscaler decided stays; other fields of the Deployment are still put back."""
     await installed(scene, "a", {"hpa": True, "replicas": 1})

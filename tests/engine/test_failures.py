@@ -15,6 +15,7 @@ ROWS = {"Web": {}}
 PORT = 99999999  # the API server refuses the Service
 
 
+@pytest.mark.long  # test_releases_faults_upgrades.py
 async def test_t08_failed_install_is_told_and_leaves_nothing(scene):
     """A failed install is ReleaseFailed/InstallError, the finalizer is there, and objects of the half install go."""
     await scene.custom("Web", "a", {"port": PORT})
@@ -43,6 +44,7 @@ async def test_t09_values_that_are_no_map(scene):
     assert not [c for c in scene.stage.shim.calls("a") if scene.namespace in c.arguments]
 
 
+@pytest.mark.long  # test_releases_faults.py
 async def test_t09_values_against_the_schema(scene):
     """A value against the chart's schema: a failure is told, no revision is made, and the right value heals."""
     await scene.custom("Web", "a", {"text": 3})
@@ -69,6 +71,7 @@ async def test_t11_release_that_is_not_deployed_is_upgraded(scene, status):
     assert await scene.text("a") == "hello"
 
 
+@pytest.mark.long  # test_releases_faults_upgrades.py
 async def test_t12_failed_upgrade_is_rolled_back(scene):
     """A failed upgrade is UpgradeError and rolled back: the old objects serve, and the finalizer stays."""
     await scene.install("Web", "a", {"text": "good"})
@@ -87,6 +90,7 @@ async def test_t12_failed_upgrade_is_rolled_back(scene):
     assert is_true(obj, "Deployed")
 
 
+@pytest.mark.long  # test_releases_faults_upgrades.py
 async def test_t12_failed_upgrade_is_not_repeated_without_end(scene):
     """A broken change makes at most two revisions however long it stays; the fix goes in at once."""
     await scene.install("Web", "a", {"text": "good"})
@@ -169,6 +173,7 @@ async def newest(scene):
     return (await scene.revisions("a"))[-1]
 
 
+@pytest.mark.long  # test_releases_faults_records.py
 async def test_t27_upgraded_outside(scene):
     """Somebody's helm upgrade is undone by one upgrade."""
     await scene.install("Web", "a")
@@ -177,6 +182,7 @@ async def test_t27_upgraded_outside(scene):
     assert revisions[-1] == (3, "deployed")
 
 
+@pytest.mark.long  # test_releases_faults_records.py
 async def test_t27_rolled_back_outside(scene):
     """Somebody's helm rollback is undone by one upgrade."""
     await scene.install("Web", "a")
@@ -187,6 +193,7 @@ async def test_t27_rolled_back_outside(scene):
     assert revisions[-1] == (4, "deployed")
 
 
+@pytest.mark.long  # test_releases_faults_records.py
 async def test_t27_deleted_outside(scene):
     """After somebody's helm uninstall, the release is installed again."""
     await scene.install("Web", "a")
@@ -236,6 +243,7 @@ async def test_t28_release_of_another_chart(scene):
     assert await scene.text("a") == "hello"
 
 
+@pytest.mark.long  # test_releases_faults_records.py
 async def test_t28_release_of_the_same_chart_is_adopted(scene):
     """A release that somebody installed from the chart is taken over in place."""
     await scene.helm("install", "a", CHARTS / "app", "--set", "text=theirs")
@@ -247,6 +255,7 @@ async def test_t28_release_of_the_same_chart_is_adopted(scene):
     assert await scene.records("a") == []
 
 
+@pytest.mark.long  # test_releases_faults_upgrades.py
 async def test_t33_failing_upgrade_stalls_and_a_token_resumes_it(scene):
     """After its try a broken upgrade rests; the reset token allows another, once, and is echoed."""
     annotation, echo = scene.profile.reset
@@ -272,6 +281,7 @@ async def test_t33_failing_upgrade_stalls_and_a_token_resumes_it(scene):
     assert await settled(runs, seconds=3) <= before + 4
 
 
+@pytest.mark.long  # test_releases_life_annotations.py
 async def test_t33_force_token_upgrades_what_did_not_change(scene):
     """The force token is one upgrade of what did not change."""
     annotation, echo = scene.profile.force
@@ -315,6 +325,7 @@ async def finish_job(scene, name):
     await scene.patch("batch/v1", "Job", name, {"status": status}, subresource="status")
 
 
+@pytest.mark.long  # test_releases_life_deletion.py
 async def test_t36_stuck_uninstall_can_be_given_up(scene):
     """An annotation gives a stuck uninstall up, and a Warning names what may be left."""
     needs(scene.profile.give_up, "it has no annotation for that")

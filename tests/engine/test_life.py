@@ -13,6 +13,7 @@ from tests.engine.scenes import SOON, failing, is_true, needs
 ROWS = {"Web": {}, "Gateway": {}, "Nginx": {}, "ClusterTrafficPolicy": {}}
 
 
+@pytest.mark.long  # test_releases_life.py
 async def test_t01_release_is_installed(scene):
     """A new resource has a release of revision 1, its objects, a finalizer, conditions and the release's name."""
     await scene.custom("Web", "a", {"text": "one", "access": True})
@@ -27,6 +28,7 @@ async def test_t01_release_is_installed(scene):
     assert obj["status"]["deployedRelease"]["name"] == "a"
 
 
+@pytest.mark.long  # test_releases_life.py
 async def test_t01_ready_can_be_waited_for(scene):
     """`kubectl wait --for=condition=Ready` returns once this generation is deployed."""
     await scene.install("Web", "a")
@@ -36,6 +38,7 @@ async def test_t01_ready_can_be_waited_for(scene):
     assert await scene.text("a") == "two"
 
 
+@pytest.mark.long  # test_releases_life.py, test_releases_life_deletion.py
 async def test_t01_finalizer_comes_before_helm(scene):
     """A resource deleted during its install leaves nothing behind, not even cluster-scoped objects."""
     await scene.custom("Web", "a", {"cluster": True, "count": 60})
@@ -51,6 +54,7 @@ async def test_t01_finalizer_comes_before_helm(scene):
     assert await scene.records("a") == []
 
 
+@pytest.mark.long  # test_releases_drift_terms.py
 async def test_t02_scaled_workload_is_scaled_back(scene):
     """A workload that somebody scaled is scaled back within seconds, while the period is ten minutes."""
     await scene.install("Web", "a", {"replicas": 1})
@@ -66,6 +70,7 @@ async def test_t02_scaled_workload_is_scaled_back(scene):
     assert await scene.revisions("a") == [(1, "deployed")]
 
 
+@pytest.mark.long  # test_releases_life.py
 async def test_t03_change_is_one_upgrade(scene):
     """A changed value is one more revision and no further one."""
     await scene.install("Web", "a", {"replicas": 1})
@@ -81,6 +86,7 @@ async def test_t03_change_is_one_upgrade(scene):
     assert revisions[-1] == (2, "deployed")
 
 
+@pytest.mark.long  # test_releases_life_annotations.py
 async def test_t03_history_is_kept(scene):
     """The revision before stays, so that somebody can go back to it."""
     await scene.install("Web", "a")
@@ -89,6 +95,7 @@ async def test_t03_history_is_kept(scene):
     assert await scene.revisions("a") == [(1, "superseded"), (2, "deployed")]
 
 
+@pytest.mark.long  # test_app.py
 async def test_t04_metrics_follow_the_resources(scene):
     """The series of a resource comes with it and goes with it."""
     await scene.install("Web", "a")
@@ -125,12 +132,14 @@ METRICS = (
 )
 
 
+@pytest.mark.long  # test_app.py
 async def test_t04_metrics_have_their_names(scene):
     """Dashboards of Helm operators find what they ask for."""
     await scene.install("Web", "a")
     assert [name for name in METRICS if not scene.operator.metric(name)] == []
 
 
+@pytest.mark.long  # test_releases_life_deletion.py
 async def test_t05_waits_for_every_object_when_asked(scene):
     """With uninstall-wait, the resource stays while an object of the release does, and says so."""
     annotations = {
@@ -154,6 +163,7 @@ async def test_t05_waits_for_every_object_when_asked(scene):
     await eventually(lambda: scene.gone(scene.api_version, "Web", "a"))
 
 
+@pytest.mark.long  # test_releases_life_deletion.py
 async def test_t06_made_again_and_deleted(scene):
     """A resource of the same name starts at revision 1; deleting it leaves no record."""
     await scene.install("Web", "a", annotations={scene.profile.annotation("uninstall-wait"): "true"})
@@ -166,6 +176,7 @@ async def test_t06_made_again_and_deleted(scene):
     assert await scene.gone("v1", "ConfigMap", "a")
 
 
+@pytest.mark.long  # test_releases_life_deletion.py
 async def test_t07_deleted_without_release(scene):
     """A resource with a finalizer whose release is gone can go."""
     scene.operator.stop()
@@ -176,6 +187,7 @@ async def test_t07_deleted_without_release(scene):
     assert await scene.records("a") == []
 
 
+@pytest.mark.long  # test_releases_life_deletion.py
 @pytest.mark.parametrize(
     "finalizer", ["helm.sdk.operatorframework.io/uninstall-release", "uninstall-helm-release"], ids=["new", "legacy"]
 )
@@ -213,6 +225,7 @@ async def test_t18_paused_resource_is_left_alone(scene):
     await eventually(lambda: scene.get("v1", "Service", "a"))
 
 
+@pytest.mark.long  # test_releases_life_annotations.py
 async def test_t18_deleted_while_paused(scene):
     """The uninstall of a resource deleted while paused waits for the end of the pause."""
     needs(scene.profile.paused, "it has no pause annotation")
@@ -231,6 +244,7 @@ async def _is(scene, kind, name, type_):
     return is_true(await scene.look(kind, name), type_)
 
 
+@pytest.mark.long  # test_releases_life_deletion.py
 @pytest.mark.parametrize("policy", ["keep", " Keep "], ids=["plain", "spaced"])
 async def test_t21_kept_object_outlives_its_release(scene, policy):
     """An object with helm.sh/resource-policy keep outlives its release, also in other spellings."""
@@ -241,6 +255,7 @@ async def test_t21_kept_object_outlives_its_release(scene, policy):
     assert await scene.gone("v1", "ConfigMap", "a")
 
 
+@pytest.mark.long  # test_releases_life_names.py
 async def test_t35_long_name(scene):
     """A name that Helm would refuse gets a release all the same, and uninstalls as any other."""
     name = "n" * 62
@@ -264,6 +279,7 @@ async def test_t35_moved_object_leaves_no_copy(scene):
     await eventually(lambda: scene.gone("v1", "ConfigMap", "a-elsewhere", others[0]))
 
 
+@pytest.mark.long  # test_releases_life_names.py
 async def test_t38_one_name_in_three_kinds(scene):
     """Resources of three kinds with one name have releases of their own, and each uninstalls alone."""
     kinds = ("Gateway", "Nginx", "ClusterTrafficPolicy")
@@ -280,6 +296,7 @@ async def test_t38_one_name_in_three_kinds(scene):
     assert not failing(await scene.look("Gateway", "a"))
 
 
+@pytest.mark.long  # test_releases_life_deletion.py
 async def test_t46_deleted_namespace_goes_whole(scene):
     """A deleted namespace ends, its resources with it, and cluster-scoped objects of their releases as well."""
     await scene.install("Web", "a", {"cluster": True})

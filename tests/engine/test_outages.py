@@ -125,7 +125,8 @@ async def test_t43_foreign_objects_are_no_work(scene, count):
         await eventually(lambda: scene.get("v1", "Service", "a"), within=SOON)
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.long  # test_releases_drift_faults.py, test_releases_life.py
+@pytest.mark.parametrize("count", [20, 1000])
 async def test_t44_cold_start_over_many_releases(scene, count):
     """A new operator finds what happened meanwhile, without a write or a helm run for what is as it should be."""
     names = [f"web-{n}" for n in range(count)]
@@ -146,10 +147,8 @@ async def test_t44_cold_start_over_many_releases(scene, count):
             assert await scene.revisions(name) == records[name]
 
 
-# with SIGKILL the lease has to run out first; tests/apiserver/test_ha.py has a short form of that
-@pytest.mark.parametrize(
-    "how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.long)], ids=["term", "kill"]
-)
+@pytest.mark.long  # test_ha.py
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
 async def test_t45_leader_ends_in_an_upgrade(scene, how):
     """The leader ends in an upgrade: the other replica finishes it, with no more revisions than needed."""
     lease = {"lease": (scene.namespace, "suite")}

@@ -37,6 +37,7 @@ async def test_t10_overrides_are_told(scene, suppress):
         assert ("****" in message) is suppress
 
 
+@pytest.mark.long  # test_releases_life.py
 async def test_t10_overrides_have_types(scene):
     """An override that --set would take for a boolean is one, so that a schema accepts it."""
     row = scene.stage.row("Web", overrideValues={"flag": "true", "replicas": "2"})
@@ -100,6 +101,7 @@ async def test_t22_template_in_override(scene):
     assert await scene.text("a") == "WORD"
 
 
+@pytest.mark.long  # test_releases_life_names.py
 async def test_t22_two_kinds(scene):
     """Two kinds have two charts."""
     with scene.alone(scene.stage.row("Web"), scene.stage.row("Other", "app-crds", crdPolicy="Skip")):

@@ -21,6 +21,7 @@ def selecting(stage, value):
     return stage.row("Web", selector={"matchLabels": {"team": value}})
 
 
+@pytest.mark.long  # test_releases_live_selection.py
 @pytest.mark.parametrize("everywhere", [True, False], ids=["all", "namespace"])
 async def test_t19_selector(scene, stage, everywhere):
     """An unlabelled resource is ignored; with the label it is served, and so is no other's."""
@@ -35,6 +36,7 @@ async def test_t19_selector(scene, stage, everywhere):
         await scene.deployed("Web", "none")
 
 
+@pytest.mark.long  # test_releases_live_selection.py
 async def test_t19_resource_that_is_deselected_is_not_deleted(scene, stage):
     """The release of a deselected resource stays as it is, and is looked after again when the label comes back."""
     with scene.alone(selecting(stage, "one")):
@@ -49,6 +51,7 @@ async def test_t19_resource_that_is_deselected_is_not_deleted(scene, stage):
         await scene.says("a", "two")
 
 
+@pytest.mark.long  # test_releases_live_selection.py
 async def test_t19_two_operators_with_two_selectors(scene, stage):
     """Two operators with two selectors never touch each other's resources."""
     first = stage.row("Web", selector={"matchLabels": {"team": "one"}}, overrideValues={"text": "one"})
@@ -85,6 +88,7 @@ async def test_t23_upgrade_force_values(scene):
             assert ("team.example.com/note" in found) is (name not in TRUE), name
 
 
+@pytest.mark.long  # test_releases_life_annotations.py
 @pytest.mark.parametrize("value", ["1s", "1"], ids=["duration", "invalid"])
 async def test_t23_period_of_a_resource(scene, value):
     """The period in an annotation wins over watches.yaml and the flag; one that is no duration hinders nothing."""

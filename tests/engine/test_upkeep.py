@@ -97,6 +97,7 @@ async def test_t25_release_beyond_a_secret(scene):
         await scene.deployed("Web", "a", within=180)
 
 
+@pytest.mark.long  # test_releases_live_rights.py
 async def test_t24_forbidden_list_is_told(scene, stage, tmp_path):
     """An operator that may not list its kind says so: it isn't ready."""
     rules = [{"apiGroups": [""], "resources": ["secrets", "events", "configmaps"], "verbs": ["*"]}]
@@ -127,6 +128,7 @@ async def one_upgrade(scene):
     assert (await scene.revisions("a"))[-1] == (2, "deployed")
 
 
+@pytest.mark.long  # test_releases_live.py
 async def test_t29_edited_template(scene, chart):
     """A changed chart of the same version is exactly one upgrade, without a restart."""
     with scene.alone(scene.stage.row("Web", chart)):
@@ -166,6 +168,7 @@ async def test_t29_random_values_of_the_chart(scene, chart):
         assert await scene.revisions("a") == [(1, "deployed")]
 
 
+@pytest.mark.long  # test_releases_life.py
 async def test_t30_at_rest_nothing_is_written(scene):
     """At rest, over ten periods: no write, and no object of five releases has a new version."""
     names = [f"a{n}" for n in range(5)]
@@ -208,6 +211,7 @@ def crd_chart(stage, scene, tmp_path):
 CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 
 
+@pytest.mark.long  # test_releases_live_crds.py
 async def test_t34_crds_of_a_subchart(scene, crd_chart):
     """CRDs of a subchart come with it, and not without it."""
     folder, _, name = crd_chart
@@ -220,6 +224,7 @@ async def test_t34_crds_of_a_subchart(scene, crd_chart):
         assert not await scene.gone(*CRD, name, None)
 
 
+@pytest.mark.long  # test_releases_live_crds.py
 async def test_t34_crds_are_updated_when_asked(scene, crd_chart):
     """With crdPolicy CreateReplace, a changed CRD of the chart reaches the cluster."""
     needs(not scene.profile.peer, "watches.yaml has no CRD policy")
@@ -235,6 +240,7 @@ async def test_t34_crds_are_updated_when_asked(scene, crd_chart):
         await eventually(updated)
 
 
+@pytest.mark.long  # test_releases_live_crds.py
 async def test_t34_crds_are_left_out_when_asked(scene, crd_chart):
     """With crdPolicy Skip, none is made."""
     needs(not scene.profile.peer, "watches.yaml has no CRD policy")
@@ -244,6 +250,7 @@ async def test_t34_crds_are_left_out_when_asked(scene, crd_chart):
         assert await scene.gone(*CRD, name, None)
 
 
+@pytest.mark.long  # test_releases_faults_hooks.py
 async def test_t47_hook_that_never_ends(scene):
     """A hook that never ends holds its own release only, and ends in a clear failure when its time is over."""
     rows = (scene.stage.row("Web", timeout="5s"), scene.stage.row("Other", timeout="5s"))

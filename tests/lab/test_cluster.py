@@ -21,7 +21,7 @@ MANIFEST = (Path(__file__).parent / "echo.yaml").read_text()
 NODE_PORT = 30080
 
 
-@pytest.fixture(scope="module", params=["flat", "separate"])
+@pytest.fixture(scope="module", params=["flat", pytest.param("separate", marks=pytest.mark.long)])
 def lab(request):
     """Two clusters with an echo application in each."""
     if old := Lab.find(NAME):
