@@ -15,6 +15,8 @@ from tests.nginx.objects import configmap, site, world
 
 pytestmark = pytest.mark.usefixtures("local_addresses_allowed")
 
+_OF = "$namespace ${ingress_name} $service_name $service_port $location_path $proxy_upstream_name"
+
 
 async def test_headers_to_backends(served: Gateway, backends: dict[str, Backend]) -> None:
     """proxy-set-headers adds (with variables), generate-request-id, the original URI, another forwarded-for header."""
@@ -26,10 +28,11 @@ async def test_headers_to_backends(served: Gateway, backends: dict[str, Backend]
         "enable-real-ip": "true",
         "enable-underscores-in-headers": "true",
     }
-    maps = [configmap("set", "gw", **{"X-Set": "$host/$request_method", "X-Plain": 'a "b"'})]
+    maps = [configmap("set", "gw", **{"X-Set": "$host/$request_method", "X-Plain": 'a "b"', "X-Of": _OF})]
     await served.serve(world(site("x.test"), services=ports(backends), config=config, configmaps=maps))
     headers = (await served.told("x.test", "/p?q", headers={"X-Client": "6.6.6.6", "under_score": "1"}))["headers"]
     assert (headers["X-Set"], headers["X-Plain"]) == ("x.test/GET", 'a "b"')
+    assert headers["X-Of"] == "apps x.test a 80 / apps-a-80"
     assert headers["X-Original-URI"] == "/p?q"
     assert "X-Request-ID" not in headers
     assert (headers["X-Real-IP"], headers["X-Original-Forwarded-For"]) == ("6.6.6.6", "6.6.6.6")

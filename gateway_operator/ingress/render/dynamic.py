@@ -28,7 +28,7 @@ from gateway_operator.ingress.render.dynamic_locations import (
     shared_pools,
 )
 from gateway_operator.ingress.render.dynamic_places import PLAIN, Place
-from gateway_operator.ingress.render.headers import answer_headers, host_of
+from gateway_operator.ingress.render.headers import answer_headers, host_of, named_variables
 from gateway_operator.ingress.render.http_level import is_blocking
 from gateway_operator.ingress.render.static import listens, tls_listens
 from gateway_operator.ingress.render.stream import stream_text
@@ -155,7 +155,7 @@ def _declared(names: tuple[str, ...]) -> list[v.Typed]:
 def _settings_literal(plan: Plan, places: Sequence[Place], *, observe: bool) -> v.Typed:
     """Return what lua/config.lua holds, as JSON in a long string of Lua; there is no text of users in it."""
     s = plan.settings
-    used = set(re.findall(r"\$\{?(\w+)", s.log_format_upstream))
+    used = named_variables(s)
     values = {
         "log": [name for name in _LOG_VARIABLES if name in used],
         "redirect_code": s.http_redirect_code,
@@ -163,7 +163,7 @@ def _settings_literal(plan: Plan, places: Sequence[Place], *, observe: bool) -> 
         "keep_requests": s.upstream_keepalive_requests,
         "hsts": True if s.hsts else None,
         # whoever writes nginx's own variable into a log format or a header means the same ID
-        "ids": True if s.generate_request_id and not re.search(r"\$\{?request_id\b", repr(s)) else None,
+        "ids": True if s.generate_request_id and "request_id" not in used else None,
         "forwarded": s.use_forwarded_headers,
         "rate_status": s.limit_req_status_code,
         "connection_status": s.limit_conn_status_code,

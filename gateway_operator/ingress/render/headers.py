@@ -6,7 +6,9 @@ lists.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from gateway_operator.crds.config_types import LOCATION_VARIABLES, NGINX_VARIABLES
 from gateway_operator.ingress.plan import Settings
@@ -17,6 +19,17 @@ from gateway_operator.ingress.render.text import directive, word
 HEADER_VARIABLES = NGINX_VARIABLES | LOCATION_VARIABLES
 Header = tuple[str, v.Typed]
 _MAX_GRPC_NAME = 40
+
+
+def named_variables(settings: Settings) -> frozenset[str]:
+    """Return the variables that the log format and headers of the ConfigMap name."""
+    headers = (*settings.proxy_set_headers, *settings.add_headers)
+    return _variables_in(settings.log_format_upstream, *(value for _, value in headers))
+
+
+@lru_cache(maxsize=4)
+def _variables_in(*texts: str) -> frozenset[str]:
+    return frozenset(name for text in texts for name in re.findall(r"\$\{?(\w+)", text))
 
 
 def request_headers(

@@ -6,12 +6,10 @@ expressions, which must go before prefixes, prefixes are expressions too, behind
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from gateway_operator.ingress.plan import Labels, Route, Server
+from gateway_operator.ingress.plan import Labels, Route, Server, Settings
 from gateway_operator.ingress.render import static_auth, static_policies, static_splits
 from gateway_operator.ingress.render import values as v
 from gateway_operator.ingress.render.headers import (
@@ -19,16 +17,13 @@ from gateway_operator.ingress.render.headers import (
     answer_headers,
     client_certificate,
     hidden_headers,
+    named_variables,
     request_headers,
 )
 from gateway_operator.ingress.render.profiles import CORS_HEADERS, family, is_tls, profile_lines
 from gateway_operator.ingress.render.static_canary import target
 from gateway_operator.ingress.render.static_shared import Shared
 from gateway_operator.ingress.render.text import block, directive, word
-
-_LOCATION_VARIABLES = (
-    "namespace", "ingress_name", "service_name", "service_port", "location_path", "proxy_upstream_name",
-)  # fmt: skip
 
 
 def locations(shared: Shared, server: Server) -> Iterator[tuple[str, v.Typed]]:
@@ -103,7 +98,7 @@ def _prefix_for(path: str, routes: Iterable[Route]) -> Route:
 
 
 def _body(shared: Shared, server: Server, route: Route) -> Iterator[v.Typed]:
-    yield from _log_variables(shared.plan.settings.log_format_upstream, route)
+    yield from _label_variables(shared.plan.settings, route)
     yield from static_policies.before(shared, server, route)
     yield from _answer_headers(shared, server, route)
     yield from static_auth.error_lines(route)
@@ -197,10 +192,10 @@ def _request_headers(shared: Shared, server: Server, route: Route) -> list[v.Typ
     return request_headers(shared.plan.settings, prefix=family(profile), host=host, extra=extra)
 
 
-def _log_variables(log_format: str, route: Route) -> Iterator[v.Typed]:
-    """Set only the variables that the log format prints: each one costs every request."""
+def _label_variables(settings: Settings, route: Route) -> Iterator[v.Typed]:
+    """Set only the variables that log format or headers name: each one costs every request."""
     values = _label_values(route.labels) | {"location_path": route.path}
-    for name in _used_variables(log_format):
+    for name in sorted(named_variables(settings) & values.keys()):
         yield directive("set", v.Typed(f"${v.variable(name)}"), v.label(values[name]))
 
 
@@ -212,9 +207,3 @@ def _label_values(labels: Labels) -> dict[str, str]:
         "service_port": labels.port,
         "proxy_upstream_name": labels.upstream_name,
     }
-
-
-@functools.lru_cache(maxsize=4)
-def _used_variables(log_format: str) -> tuple[str, ...]:
-    names = set(re.findall(r"\$\{?(\w+)", log_format))
-    return tuple(name for name in _LOCATION_VARIABLES if name in names)
