@@ -62,5 +62,15 @@ def section(result: dict[str, Any]) -> str:
     about = _ABOUT.get(result["name"], f"## {result['name']}\n")
     peers = sorted({r["peer_name"] for r in result["rows"] if r["peer_name"]})
     beside = f"; peer: {', '.join(peers)}" if peers else "; no peer was given"
-    measured = f"Measured {result['date'][:10]} at {result['commit']} on {result['machine']}{beside}.\n"
-    return f"{about}\n{measured}\n{table(result['rows'])}\n"
+    return f"{about}\nMeasured {_runs(result)}{beside}.\n\n{table(result['rows'])}\n"
+
+
+def _runs(result: dict[str, Any]) -> str:
+    """Say when, at which commit and where: for each part, where they were measured in several runs."""
+    runs: dict[str, list[str]] = {}
+    for name, part in (result["parts"] or {"": result}).items():
+        said = f"{part['date'][:10]} at {part['commit']} on {part['machine']}"
+        runs.setdefault(said, []).append(name)
+    if len(runs) == 1:
+        return next(iter(runs))
+    return ";\n".join(f"{said} ({', '.join(parts)})" for said, parts in runs.items())

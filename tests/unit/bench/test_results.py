@@ -91,3 +91,17 @@ def test_the_page_has_every_row_of_every_benchmark(tmp_path):
     text = target.read_text()
     assert "| a1 " in text
     assert "other 1.0" in text
+
+
+def test_the_page_says_where_each_part_was_measured():
+    """Parts of one run share a line; a part that was measured elsewhere says where."""
+
+    def part(commit: str) -> dict[str, str]:
+        return {"date": "2026-11-22T09:00:00Z", "commit": commit, "machine": "2 cores"}
+
+    result = {"name": "made-up", "rows": [], "parts": {"a": part("old"), "b": part("new"), "c": part("old")}}
+    assert "Measured 2026-11-22 at old on 2 cores (a, c);\n2026-11-22 at new on 2 cores (b); no peer" in docs.section(
+        result
+    )
+    result["parts"] = {"a": part("new")}
+    assert "Measured 2026-11-22 at new on 2 cores; no peer" in docs.section(result)
