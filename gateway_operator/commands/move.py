@@ -25,7 +25,7 @@ from gateway_operator.gateways import node_ports
 from gateway_operator.gateways.claims import mapping
 from gateway_operator.gateways.scopes import newcomer_verdict
 from gateway_operator.kube import Api, Resource
-from gateway_operator.releases.annotations import OURS
+from gateway_operator.releases.annotations import OURS, requests_of
 from gateway_operator.releases.port_memory import drop_memory
 
 Object = dict[str, Any]
@@ -107,7 +107,7 @@ async def _copied(
     """Write the copy, or only see whether it could be written, after the operator's own rules were asked."""
     if source is None:
         raise NoSuchObject(f"there is no Gateway {key[1]} in namespace {key[0]}: see -n")
-    if str(mapping(source, "metadata", "annotations").get(PAUSED)).lower() in {"true", "t", "1"}:
+    if requests_of(source).paused:
         raise MoveFailed(f"Gateway {'/'.join(key)} is paused, so nothing would take it down: remove the annotation")
     wanted = moved(source, target)
     settings, where = await gateway_settings(api, config)

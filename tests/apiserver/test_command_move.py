@@ -11,6 +11,7 @@ from gateway_operator.commands import move
 from gateway_operator.commands.session import Session
 from gateway_operator.commands.targets import NoSuchObject
 from gateway_operator.gateways import node_ports
+from gateway_operator.releases.annotations import OURS, PEERS
 from gateway_operator.releases.port_memory import memory_name
 from gateway_operator.settings import OperatorSettings
 from releases_lab import conditions, eventually
@@ -78,3 +79,19 @@ async def test_kk5242_a_move_that_was_stopped_goes_on(place: Place, capsys) -> N
     await place.create(VERSION, "Gateway", "twin", namespace=new, spec={})
     with pytest.raises(move.MoveFailed, match="another Gateway"):
         await move.run(session, "twin", new, config, dry_run=False, timeout=1)
+
+
+@pytest.mark.parametrize("prefix", [OURS, PEERS])
+async def test_a_paused_gateway_stays_where_it_is(place: Place, prefix: str) -> None:  # noqa: F811
+    """Nothing would take it down, by whichever prefix it is paused; it is neither deleted nor copied."""
+    old, new = place.namespace, f"ns-{uuid.uuid4().hex[:8]}"
+    await place.create("v1", "Namespace", new, namespace=None)
+    config = place.folder / "config.yaml"
+    config.write_text(json.dumps({"gateway": {"namespace": new}}))
+    await place.on()
+    await place.patch(VERSION, "Gateway", place.name, {"metadata": {"annotations": {f"{prefix}paused": "true"}}})
+    session = Session(place.kubeconfig, None, old)
+    with pytest.raises(move.MoveFailed, match="is paused"):
+        await move.run(session, place.name, new, config, dry_run=False, timeout=0.1)
+    assert "deletionTimestamp" not in (await place.get(VERSION, "Gateway", place.name))["metadata"]
+    assert await place.gone(VERSION, "Gateway", place.name, new)
