@@ -1,5 +1,5 @@
 -- Request IDs as nginx makes them, 32 hexadecimal digits that nobody can foresee, but many at a time: asked for one by
--- one, OpenSSL takes longer for them than this router does for all the rest.
+-- one, each costs a request 3,200 instructions and a system call (decision 10).
 
 local ffi = require "ffi"
 local request = require "request"

@@ -43,7 +43,7 @@ local LOG = {
     end,
 }
 
--- Only the variables that the log format prints are written: each one costs every request.
+-- Only the variables that the log format or a header names are written: each one costs every request.
 local function log_values(route)
     local values = {}
     for i, name in ipairs(config.log) do
@@ -92,7 +92,7 @@ function _M.prepare(route, host)
     }
 end
 
--- Write the log's variables of a route; false where the log format prints none.
+-- Write these variables of a route; false where none is named.
 local function writer()
     local found = false
     for i = #config.log, 1, -1 do

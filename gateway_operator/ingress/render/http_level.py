@@ -150,12 +150,11 @@ def _tls(plan: Plan) -> dict[str, Any]:
         "ssl_session_tickets": v.switch(s.ssl_session_tickets and resume),
         "ssl_buffer_size": v.size(s.ssl_buffer_size),
         "ssl_early_data": v.switch(s.ssl_early_data and resume),
-        "hsts": v.quoted(strict_transport(s)) if s.hsts else None,
+        "hsts": v.quoted(_strict_transport(s)) if s.hsts else None,
     }
 
 
-def strict_transport(s: Settings) -> str:
-    """Return the value of Strict-Transport-Security."""
+def _strict_transport(s: Settings) -> str:
     parts = [f"max-age={s.hsts_max_age}"]
     parts += ["includeSubDomains"] if s.hsts_include_subdomains else []
     parts += ["preload"] if s.hsts_preload else []
